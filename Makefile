@@ -1,0 +1,78 @@
+# `make` lists what there is. Everything is built in .venv and .cache; `make clean` removes both.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+# `make bench ONLY=rescan`, `make test TESTS=tests/unit`
+ONLY   ?=
+TESTS  ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test check format lint types imports unit bench demo picture wheel wheel-check clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ---- environment -------------------------------------------------------------------------------
+
+setup: $(VENV)/.ready ## make .venv with everything; Debian packages too, where it may (root)
+
+$(VENV)/.debian: .ci/packages
+	@mkdir -p $(VENV)
+	.ci/packages
+	@touch $@
+
+$(VENV)/.ready: pyproject.toml $(VENV)/.debian
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "$(PYTHON) is older than 3.11. Name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+# ---- verdicts ----------------------------------------------------------------------------------
+
+test: setup lint types imports ## all that CI runs: format, lint, types, imports, every test
+	$(BIN)/python -m pytest $(TESTS)
+
+check: setup lint types imports unit ## the fast part: format, lint, types, imports, unit tests
+
+format: setup ## rewrite the sources as the formatter wants them
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lint: setup
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+types: setup
+	$(BIN)/mypy
+
+imports: setup
+	$(BIN)/lint-imports --no-logo
+
+unit: setup
+	$(BIN)/python -m pytest tests/unit
+
+bench: setup ## measure against bare loops, as one table; ONLY=rescan for one row
+	$(BIN)/python -m tests.benchmarks $(ONLY)
+
+# ---- to look at --------------------------------------------------------------------------------
+
+demo: setup ## classify, rescan and export a folder of made-up photos, here and now
+	$(BIN)/python -m tests.support.demo
+
+picture: setup ## draw the README's picture of the terminal from a real run
+	$(BIN)/python -m tests.support.picture docs/terminal.svg
+
+# ---- the package -------------------------------------------------------------------------------
+
+wheel: setup ## build dist/*.whl and dist/*.tar.gz
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+
+wheel-check: wheel ## install the wheel in an empty environment elsewhere and do the main job there
+	.ci/wheel dist/*.whl $(PYTHON)
+
+clean: ## remove everything that was made
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,104 @@
+"""Being interrupted: everything that was finished is stored, and the next run goes on there."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Home
+from tests.support.invariants import check_accounts, check_litter, check_streams
+from tests.support.machine import dead_disk_under
+from tests.support.photos import make_tree
+
+PHOTOS = 400
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Return a folder that keeps the local model busy for some seconds."""
+    folder = tmp_path / "photos"
+    make_tree(folder, PHOTOS, size=(640, 480))
+    return folder
+
+
+def answers(home: Home) -> int:
+    """Count the answers that are stored so far."""
+    cache = home.state / "cache.db"
+    if not cache.exists():
+        return 0
+    with closing(sqlite3.connect(f"file:{cache}?mode=ro", uri=True)) as connection:
+        try:
+            (count,) = connection.execute("SELECT count(*) FROM classification").fetchone()
+        except sqlite3.OperationalError:  # it is just being made
+            return 0
+    return int(count)
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["SIGINT", "SIGTERM", "SIGHUP"],
+)
+def test_one_signal_finishes_what_is_in_flight_and_keeps_it(
+    home: Home, photos: Path, number: signal.Signals, exit_code: int
+) -> None:
+    with home.start("classify", photos, "--summary", "-") as running:
+        running.wait_until(lambda: answers(home) >= 10)
+        running.send_signal(number)
+        finished = running.finish()
+        assert not running.has_children_left()
+    assert finished.exit_code == exit_code, finished
+    check_streams(finished)
+    check_litter(home)
+    summary = finished.json()
+    check_accounts(summary)
+    assert (summary["status"], summary["exit_code"]) == ("interrupted", exit_code)
+    assert summary["pending"] > 0
+    assert summary["local"] == answers(home)
+    again, rest = home.summary(photos)
+    assert again.exit_code == 0, again
+    assert rest["cached"] == summary["local"]
+    assert rest["local"] == PHOTOS - summary["local"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_second_signal_does_not_wait_for_a_dead_disk(
+    home: Home, photos: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    last = max(photos.rglob("*.jpg"))  # the walk comes to it last
+    env = dead_disk_under(last, tmp_path)
+    with home.start("classify", photos, "--summary", "-", env=env) as running:
+        running.wait_until(lambda: answers(home) >= 10)
+        running.send_signal(number)
+        running.wait_for_line(r"(?i)interrupt|again")
+        running.send_signal(number)
+        finished = running.finish(timeout_seconds=25)
+    assert finished.exit_code == 128 + number, finished
+    check_streams(finished)
+    summary = finished.json()
+    check_accounts(summary)
+    assert summary["local"] == answers(home)
+
+
+def test_a_killed_run_loses_nothing_that_it_had_stored(home: Home, photos: Path) -> None:
+    with home.start("classify", photos) as running:
+        running.wait_until(lambda: answers(home) >= 10)
+        running.send_signal(signal.SIGKILL)
+        running.finish()
+    stored = answers(home)
+    finished, summary = home.summary(photos)
+    assert finished.exit_code == 0, finished
+    assert [summary[key] for key in ("cached", "local")] == [stored, PHOTOS - stored]
+
+
+def test_an_interrupt_before_any_photo_is_an_interrupt_too(home: Home, photos: Path) -> None:
+    with home.start("classify", photos) as running:
+        running.wait_until((home.state / "cache.db").exists)
+        running.send_signal(signal.SIGINT)
+        finished = running.finish()
+    assert finished.exit_code == 130, finished
+    check_streams(finished)

@@ -1,0 +1,186 @@
+"""What goes where: stdout carries what was asked for, stderr the rest, neither any control byte."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Finished, Home, clean_environment, installed_command
+from tests.support.invariants import check_export, check_streams
+from tests.support.photos import make_jpeg, make_tree
+
+STRANGE_NAMES = [
+    b"new\nline.jpg",
+    b"carriage\rreturn.jpg",
+    b"escape\x1b[31mred\x1b]0;title\x07.jpg",
+    b"\xe2\x80\xaeoverride.jpg",
+    b"[red]markup[bold].jpg",
+    b"%s{0}{path}.jpg",
+    b"not\xffutf8\xe9.jpg",
+    b"=1+1.jpg",
+    b"@sum.jpg",
+    b"-dash.jpg",
+    b"quote\"and'quote.jpg",
+    b"tab\there.jpg",
+    "照片 🐱.jpg".encode(),
+    "é.jpg".encode(),
+    "e\u0301.jpg".encode(),
+    b"x" * 251 + b".jpg",
+    b"' OR 1=1; DROP TABLE classification; --.jpg",
+]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Return a folder of three photos."""
+    folder = tmp_path / "photos"
+    make_tree(folder, 3)
+    return folder
+
+
+@pytest.fixture
+def strange(tmp_path: Path) -> Path:
+    """Return a folder whose files have every name that ever broke a program, and one failure."""
+    folder = tmp_path / "strange"
+    folder.mkdir()
+    for number, name in enumerate(STRANGE_NAMES):
+        with open(os.path.join(os.fsencode(folder), name), "wb") as file:  # noqa: PTH118, PTH123
+            file.write(make_jpeg(number))
+    with open(os.fsencode(folder) + b"/broken\x1b[2J\n.jpg", "wb") as file:  # noqa: PTH123
+        file.write(b"no image")
+    return folder
+
+
+def shell(home: Home, script: str) -> Finished:
+    """Run a shell script in which "$@" is xintu."""
+    completed = subprocess.run(
+        ["sh", "-c", script, "sh", *installed_command()],
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False,
+        cwd=home.path, env=clean_environment(home.path),
+    )  # fmt: skip
+    return Finished(
+        completed.returncode,
+        completed.stdout.decode("utf-8", "surrogateescape"),
+        completed.stderr.decode("utf-8", "surrogateescape"),
+        (script,),
+    )
+
+
+def test_classify_says_nothing_on_stdout(home: Home, photos: Path) -> None:
+    finished = home.run("classify", photos)
+    assert (finished.exit_code, finished.stdout) == (0, ""), finished
+    assert "3" in finished.stderr
+
+
+def test_not_on_a_terminal_there_are_plain_lines_only(home: Home, photos: Path) -> None:
+    finished = home.run("classify", photos)
+    check_streams(finished)
+    assert "\r" not in finished.stderr
+
+
+def test_quiet_says_nothing_when_all_is_well(home: Home, photos: Path) -> None:
+    finished = home.run("classify", "-q", photos)
+    assert (finished.exit_code, finished.stdout, finished.stderr) == (0, "", ""), finished
+
+
+def test_quiet_still_says_what_went_wrong(home: Home, photos: Path) -> None:
+    (photos / "broken.jpg").write_text("no image", encoding="utf-8")
+    finished = home.run("classify", "-q", photos)
+    assert finished.exit_code == 3
+    assert "broken.jpg" in finished.stderr
+
+
+def test_a_summary_on_stdout_is_all_of_stdout(home: Home, photos: Path) -> None:
+    finished = home.run("classify", photos, "--summary", "-")
+    assert finished.json()["found"] == 3
+
+
+def test_strange_names_are_found_classified_shown_and_exported(home: Home, strange: Path) -> None:
+    finished, summary = home.summary(strange)
+    assert finished.exit_code == 3, finished
+    assert [summary[key] for key in ("local", "failed")] == [len(STRANGE_NAMES), 1]
+    check_streams(Finished(3, "", finished.stderr))
+    check_export(home, [strange], summary)
+
+
+def test_json_names_every_file_so_that_it_can_be_found_again(home: Home, strange: Path) -> None:
+    home.run("classify", strange)
+    finished = home.run("export", strange, "-o", "-", "--format", "json")
+    paths = [row["path"] for row in finished.json()]
+    assert sum(os.path.lexists(path) for path in paths) >= len(STRANGE_NAMES) - 1
+
+
+@pytest.mark.parametrize("locale", [{"LANG": "C"}, {"LC_ALL": "POSIX"}, {"LANG": "zh_CN.UTF-8"}])
+def test_any_locale_will_do(home: Home, strange: Path, locale: dict[str, str]) -> None:
+    finished, summary = home.summary(strange, env=locale)
+    assert summary["local"] == len(STRANGE_NAMES), finished
+    check_streams(Finished(3, "", finished.stderr))
+
+
+def test_cron_gives_no_home_no_locale_and_no_terminal(home: Home, photos: Path) -> None:
+    state = home.path / "state"
+    script = f'env -i PATH=/usr/bin:/bin XINTU_HOME="{state}" "$@" classify -q "{photos}"'
+    finished = shell(home, script)
+    assert (finished.exit_code, finished.stdout, finished.stderr) == (0, "", ""), finished
+
+
+def test_no_home_at_all_is_no_traceback(home: Home, photos: Path) -> None:
+    finished = shell(home, f'env -i PATH=/usr/bin:/bin "$@" classify "{photos}" --dry-run')
+    check_streams(finished)
+    assert finished.exit_code in {0, 74}, finished
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams_do_not_keep_the_work_from_being_done(
+    home: Home, photos: Path, closed: str
+) -> None:
+    finished = shell(home, f'"$@" classify "{photos}" {closed}')
+    assert finished.exit_code == 0, finished
+    check_streams(finished)
+    _, second = home.summary(photos)
+    assert [second[key] for key in ("cached", "local")] == [3, 0]
+
+
+def test_a_reader_that_goes_away_is_no_error_worth_a_word(home: Home, photos: Path) -> None:
+    home.run("classify", photos)
+    export = f'"$@" export "{photos}" -o - --format csv'
+    finished = shell(home, f"{export} | head -n 1")
+    assert finished.stdout.startswith("path,image_hash,category"), finished
+    assert finished.stderr == "", finished
+
+
+def test_progress_that_nobody_reads_does_not_stop_the_work(home: Home, photos: Path) -> None:
+    shell(home, f'"$@" classify "{photos}" 2>&1 | true')
+    _, second = home.summary(photos)
+    assert second["cached"] == 3
+
+
+def test_a_full_stdout_is_an_output_error(home: Home, photos: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    home.run("classify", photos)
+    finished = shell(home, f'"$@" export "{photos}" -o - --format csv >/dev/full')
+    assert finished.exit_code == 73, finished
+    check_streams(finished)
+
+
+def test_no_secret_of_the_environment_is_ever_shown(home: Home, photos: Path) -> None:
+    canary = "sk-canary-9f3a7c21"
+    names = ("DASHSCOPE_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY")
+    env = {name: f"{canary}-{name.lower()}" for name in names}
+    finished, _ = home.summary(photos, "-v", "--debug", env=env)
+    assert finished.exit_code == 0, finished
+    check_streams(finished, secrets=[canary])
+
+
+def test_without_a_word_about_a_provider_nothing_leaves_the_machine(
+    home: Home, photos: Path, no_network: list[str]
+) -> None:
+    env = {"OPENAI_API_KEY": "sk-canary-9f3a7c21"}
+    finished, summary = home.summary(photos, env=env, wrapper=no_network)
+    assert (finished.exit_code, summary["calls"]) == (0, 0), finished
+    assert re.search(r"(?i)local", finished.stderr), finished

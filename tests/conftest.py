@@ -1,0 +1,29 @@
+"""Fixtures that every tier shares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Home
+
+pytest_plugins = [
+    "tests.support.machine",
+    "tests.support.databases",
+    "tests.support.loop_watch",
+]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run async tests on asyncio, which is what the product runs on."""
+    return "asyncio"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """Return a user's machine on which xintu has never run."""
+    path = tmp_path / "home"
+    path.mkdir()
+    return Home(path, {})

@@ -1,0 +1,202 @@
+"""A private MariaDB for the tests, and a fresh cache URL per test on each kind of database.
+
+The server's default character set is latin1, as Debian's was for long: what the product
+needs it must say. Where MariaDB is missing the tests skip and say so; under CI=true they fail.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pytest
+
+from tests.support.machine import require_tool
+
+_START_SECONDS = 60
+_databases = count(1)
+
+
+class MariaDb:
+    """A server of our own on a free port of the loopback; `root` without a password."""
+
+    def __init__(self, directory: Path, program: str) -> None:
+        self.directory = directory
+        self.port = _free_port()
+        self._program = program
+        self._process: subprocess.Popen[str] | None = None
+        self._log: list[str] = []
+
+    def install(self) -> None:
+        """Make the system tables."""
+        subprocess.run(
+            [
+                "mariadb-install-db",
+                "--no-defaults",
+                f"--datadir={self.directory / 'data'}",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                *_as_root(),
+            ],
+            check=True,
+            capture_output=True,
+        )
+
+    def start(self) -> None:
+        """Start the server, and return when it takes connections."""
+        self._process = subprocess.Popen(
+            [
+                self._program,
+                "--no-defaults",
+                f"--datadir={self.directory / 'data'}",
+                f"--socket={self.directory / 'sock'}",
+                f"--port={self.port}",
+                "--bind-address=127.0.0.1",
+                "--character-set-server=latin1",
+                "--innodb-buffer-pool-size=64M",
+                "--innodb-log-file-size=32M",
+                # The tests kill the server, never the machine: nothing need reach the disk.
+                "--innodb-flush-method=nosync",
+                "--innodb-flush-log-at-trx-commit=2",
+                "--innodb-doublewrite=0",
+                "--skip-name-resolve",
+                *_as_root(),
+            ],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        ready = threading.Event()
+        threading.Thread(target=self._read_log, args=(self._process, ready), daemon=True).start()
+        if not ready.wait(_START_SECONDS):
+            self.kill()
+            raise RuntimeError(f"MariaDB did not start: {''.join(self._log[-20:])}")
+
+    def kill(self) -> None:
+        """End the server as a power cut would, if it runs."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def execute(self, sql: str, parameters: tuple[object, ...] = (), database: str = "") -> Any:
+        """Run one statement as root and return its rows."""
+        with closing(
+            pymysql.connect(
+                host="127.0.0.1",
+                port=self.port,
+                user="root",
+                database=database or None,
+                charset="utf8mb4",
+                autocommit=True,
+            )
+        ) as connection:
+            cursor = connection.cursor()
+            cursor.execute(sql, parameters)
+            return cursor.fetchall()
+
+    def create_database(self) -> str:
+        """Create an empty database and return its name."""
+        name = f"xintu_{next(_databases)}"
+        self.execute(f"CREATE DATABASE {name}")
+        return name
+
+    def url(self, database: str, *, user: str = "root", password: str = "") -> str:
+        """Return the cache URL of a database."""
+        secret = f":{password}" if password else ":"
+        return f"mysql://{user}{secret}@127.0.0.1:{self.port}/{database}"
+
+    def _read_log(self, process: subprocess.Popen[str], ready: threading.Event) -> None:
+        assert process.stderr is not None
+        with process.stderr:
+            for line in process.stderr:
+                self._log.append(line)
+                if "ready for connections" in line:
+                    ready.set()
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDb]:
+    """Run one server for the whole session."""
+    program = require_tool("mariadbd", "mariadb-server")
+    require_tool("mariadb-install-db", "mariadb-server")
+    # Not below tmp_path: a socket's path must fit in 107 bytes.
+    directory = Path(tempfile.mkdtemp(prefix="xintu-db-"))
+    server = MariaDb(directory, program)
+    try:
+        server.install()
+        server.start()
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class CacheDatabase:
+    """A database for one cache, and a way to it that is not the cache's own."""
+
+    kind: str
+    url: str
+    fetch: Callable[[str], list[tuple[Any, ...]]]
+    """Runs one statement and returns its rows."""
+
+
+@pytest.fixture
+def sqlite_database(tmp_path: Path) -> CacheDatabase:
+    """Return a cache file that does not exist yet, in a directory that does not either."""
+    path = tmp_path / "state" / "cache.db"
+
+    def fetch(sql: str) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            return connection.execute(sql).fetchall()
+
+    return CacheDatabase("sqlite", f"sqlite:///{path}", fetch)
+
+
+@pytest.fixture
+def mysql_database(mariadb: MariaDb) -> Iterator[CacheDatabase]:
+    """Return a fresh, empty database on MariaDB."""
+    name = mariadb.create_database()
+
+    def fetch(sql: str) -> list[tuple[Any, ...]]:
+        return list(mariadb.execute(sql, database=name))
+
+    yield CacheDatabase("mysql", mariadb.url(name), fetch)
+    mariadb.execute(f"DROP DATABASE {name}")
+
+
+@pytest.fixture(params=["sqlite", "mysql"])
+def database(request: pytest.FixtureRequest) -> CacheDatabase:
+    """Return an empty database, of every kind that a cache can live in."""
+    found: CacheDatabase = request.getfixturevalue(f"{request.param}_database")
+    return found
+
+
+@pytest.fixture
+def cache_url(database: CacheDatabase) -> str:
+    """Return the URL of an empty cache, on every kind of database."""
+    return database.url
+
+
+def _as_root() -> list[str]:
+    return ["--user=root"] if os.geteuid() == 0 else []
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,129 @@
+"""`xintu classify`: walk, look up, classify, store."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from xintu_cli.cli import options
+
+
+def classify(
+    paths: options.Paths,
+    cache: options.Cache = None,
+    taxonomy: options.TaxonomyOption = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="local (no call), hybrid (LLM, local on failure), cloud (LLM only), "
+            "cascade (local first, LLM when unsure).",
+            show_default="local",
+        ),
+    ] = None,
+    provider: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Whom to ask (repeatable; failover order)."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|DIR", help="The local model.", show_default="xintu-lite"),
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Most calls in flight over all providers.", show_default="16"
+        ),
+    ] = None,
+    cascade_threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            help="cascade: ask the LLM below this confidence.",
+            show_default="the model's",
+        ),
+    ] = None,
+    keep_local: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CATEGORY",
+            help="Never send photos of this category (repeatable; 'none').",
+            show_default="the taxonomy's",
+        ),
+    ] = None,
+    max_calls: Annotated[
+        int | None, typer.Option(metavar="N", help="Stop after N calls, exit 4.")
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(metavar="AMOUNT", help="Stop before spending more, exit 4.")
+    ] = None,
+    dry_run: Annotated[
+        bool | None,
+        typer.Option("--dry-run", help="Only say what there would be to do and to pay."),
+    ] = None,
+    refresh: Annotated[
+        str | None,
+        typer.Option(
+            metavar="all|stale",
+            help="Ask again although there is an answer; 'stale': where prompt or model are older.",
+        ),
+    ] = None,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
+    follow_symlinks: options.FollowSymlinks = None,
+    hidden: options.Hidden = None,
+    output: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write this run's rows: .csv, .json or .jsonl."),
+    ] = None,
+    summary: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the counts as JSON ('-': stdout).")
+    ] = None,
+    wait: Annotated[
+        bool | None, typer.Option("--wait", help="Wait for another run over the same paths.")
+    ] = None,
+    fallback_ok: Annotated[
+        bool | None, typer.Option("--fallback-ok", help="Exit 0 instead of 4.")
+    ] = None,
+    config: options.Config = None,
+    lang: options.Lang = None,
+    quiet: options.Quiet = None,
+    verbose: options.Verbose = None,
+    debug: options.Debug = None,
+    no_progress: options.NoProgress = None,
+    yes: options.Yes = None,
+) -> None:
+    """Classify photos: walk, look everything up, classify what is new, store the answers."""
+    from xintu_cli.cli.run import classify_paths
+    from xintu_cli.cli.session import open_session
+
+    flags = {
+        "cache": cache,
+        "taxonomy": taxonomy,
+        "policy": policy,
+        "provider": provider,
+        "model": model,
+        "concurrency": concurrency,
+        "cascade_threshold": cascade_threshold,
+        "keep_local": keep_local,
+        "max_calls": max_calls,
+        "max_cost": max_cost,
+        "dry_run": dry_run,
+        "refresh": refresh,
+        "include": include,
+        "exclude": exclude,
+        "follow_symlinks": follow_symlinks,
+        "hidden": hidden,
+        "output": output,
+        "summary": summary,
+        "wait": wait,
+        "fallback_ok": fallback_ok,
+        "lang": lang,
+        "quiet": quiet,
+        "verbose": verbose,
+        "debug": debug,
+        "progress": None if no_progress is None else not no_progress,
+        "yes": yes,
+    }
+    raise typer.Exit(classify_paths(open_session(flags, config), paths))

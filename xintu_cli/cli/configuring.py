@@ -1,0 +1,106 @@
+"""What `xintu config` does: show every value and its origin, write a commented file."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from xintu_cli.cli.exits import say
+from xintu_cli.cli.tables import open_stdout
+from xintu_cli.configuration import Configuration, read_configuration
+from xintu_cli.errors import OutputError, UsageError
+from xintu_cli.locations import find_locations
+from xintu_cli.reporting.escape import display_text, json_text
+from xintu_cli.resources import data_directory
+from xintu_cli.routing import Policy
+from xintu_cli.settings import ProviderConfig
+from xintu_cli.storage.urls import masked
+
+_KEYS = ("DASHSCOPE_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY")
+
+
+def show_configuration(config: Path | None, *, as_json: bool) -> None:
+    """Print every setting, its value and the layer that decided it; secrets are masked."""
+    locations = find_locations()
+    configuration = read_configuration({}, config=config, user_file=locations.config_file)
+    if as_json:
+        fields = {
+            key: {"value": _plain(key, configuration), "origin": origin}
+            for key, origin in configuration.origins.items()
+        }
+        sys.stdout.write(json_text(fields, indent=2) + "\n")
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("setting", "value", "from"):
+        table.add_column(heading, overflow="fold")
+    for key, origin in configuration.origins.items():
+        value = display_text(json_text(_plain(key, configuration)))
+        style = "" if origin != "default" else "dim"
+        table.add_row(key, Text(value), Text(display_text(origin)), style=style)
+    console = open_stdout()
+    console.print(table)
+    for name in _KEYS:
+        console.print(Text(f"{name}: {'set' if os.environ.get(name) else 'not set'}", style="dim"))
+
+
+def _plain(key: str, configuration: Configuration) -> Any:
+    value = getattr(configuration.settings, key)
+    if key == "cache":
+        return masked(value) if value else ""
+    if key == "provider":
+        return [
+            p.model_dump(mode="json", exclude_defaults=True) if isinstance(p, ProviderConfig) else p
+            for p in value
+        ]
+    return list(value) if isinstance(value, tuple) else value
+
+
+def init_configuration(*, force: bool, ask: bool) -> None:
+    """Write the user's configuration file, every key commented out but those answered."""
+    target = find_locations().config_file
+    if target.exists() and not force:
+        raise UsageError(f"there is a configuration already: {target}. --force replaces it.")
+    text = (data_directory("configs") / "default.toml").read_text(encoding="utf-8")
+    text = re.sub(r"(?m)^(?=[a-z_]+ = )", "# ", text)
+    for key, value in (_ask() if ask and sys.stdin.isatty() else {}).items():
+        line = f"{key} = {json_text(value)}"
+        text = re.sub(rf"(?m)^# {key} = .*$", line.replace("\\", r"\\"), text, count=1)
+    try:
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.new")
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
+            f.write(text)
+        temporary.replace(target)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {target}: {error.strerror}. Check the directory's permissions."
+        ) from error
+    say(f"wrote {target}: every setting is explained there.")
+
+
+def _ask() -> dict[str, Any]:
+    """Ask the few questions whose answers differ from person to person."""
+    import typer
+
+    answers: dict[str, Any] = {}
+    language = typer.prompt("Language of names (en, zh)", default="en", err=True)
+    answers["lang"] = "zh" if language.strip().lower().startswith("zh") else "en"
+    say("local: nothing leaves this machine. hybrid, cloud, cascade: photos go to a provider.")
+    policy = typer.prompt("Policy (local, hybrid, cloud, cascade)", default="local", err=True)
+    answers["policy"] = Policy(policy.strip()).value if policy.strip() in set(Policy) else "local"
+    if answers["policy"] != "local":
+        name = typer.prompt("Provider (dashscope, openai, anthropic)", "dashscope", err=True)
+        answers["provider"] = [name.strip()]
+        cost = typer.prompt("Spend at most, a run (0: no limit)", default=0.0, err=True)
+        if cost > 0:
+            answers["max_cost"] = float(cost)
+    url = typer.prompt("Shared cache, mysql://user@host/db (empty: a local file)", "", err=True)
+    if url.strip():
+        answers["cache"] = url.strip()
+    return answers

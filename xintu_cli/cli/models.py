@@ -1,0 +1,45 @@
+"""`xintu models`: the local models."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from xintu_cli.cli import options
+
+app = typer.Typer(name="models", help="The local models.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("list")
+def list_(
+    taxonomy: options.TaxonomyOption = None,
+    config: options.Config = None,
+    as_json: options.AsJson = False,
+    debug: options.Debug = None,
+) -> None:
+    """Say which local models are installed and which categories each can serve."""
+    from xintu_cli.bootstrap import installed_models
+    from xintu_cli.cli.session import open_session
+    from xintu_cli.cli.tables import show_models
+
+    session = open_session({"taxonomy": taxonomy, "debug": debug}, config)
+    show_models(installed_models(session.workspace), session.workspace, as_json=as_json)
+
+
+@app.command()
+def verify(
+    name: Annotated[
+        str | None, typer.Argument(help="A model's name or directory.", show_default="all")
+    ] = None,
+    config: options.Config = None,
+    debug: options.Debug = None,
+) -> None:
+    """Check the models' files against their checksums, and run each one once."""
+    from xintu_cli.bootstrap import installed_models
+    from xintu_cli.cli.session import open_session
+    from xintu_cli.cli.tables import verify_models
+
+    session = open_session({"model": name, "debug": debug}, config)
+    chosen = installed_models(session.workspace, name)
+    raise typer.Exit(verify_models(chosen))

@@ -1,0 +1,137 @@
+"""What `xintu classify` does around the job: roots, outputs, lock, display, summary."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+
+import anyio
+
+from xintu_cli.bootstrap import open_run
+from xintu_cli.cli.exits import first_error
+from xintu_cli.cli.session import Session
+from xintu_cli.errors import ExitCode, XintuError
+from xintu_cli.interfaces import Reporter
+from xintu_cli.jobs.classify import classify
+from xintu_cli.jobs.locking import locked
+from xintu_cli.jobs.signals import SignalWatch
+from xintu_cli.locations import expand_home
+from xintu_cli.records import RunSummary
+from xintu_cli.reporting.choice import choose_reporter
+from xintu_cli.reporting.export import ExportFormat, format_for
+from xintu_cli.reporting.outputs import Target, check_writable
+from xintu_cli.reporting.run_facts import RunFacts
+from xintu_cli.reporting.summary import write_summary
+from xintu_cli.settings import Settings
+from xintu_cli.stages.walk import absolute_roots
+from xintu_cli.tally import Tally
+
+
+def classify_paths(session: Session, paths: Sequence[Path]) -> int:
+    """Run the classification of `paths` and return the exit code."""
+    settings = session.workspace.settings
+    target = _target(settings.summary)
+    try:
+        output = _check_outputs(settings)
+        roots = absolute_roots(paths)
+        reporter = _reporter(session, [os.fsencode(path) for path in paths])
+        # The lock first: whoever waits for it may be interrupted the ordinary way.
+        with _lock(session, roots, reporter), SignalWatch() as signals:
+            summary, error = _run(session, roots, reporter, signals)
+            if output is not None and error is None:
+                _export(session, roots, *output)
+            if target is not None:
+                write_summary(summary, target)
+    except XintuError as error:
+        _write_failure(error, target)
+        raise
+    if error is not None:
+        raise error
+    return summary.exit_code
+
+
+def _lock(
+    session: Session, roots: tuple[bytes, ...], reporter: Reporter
+) -> AbstractContextManager[None]:
+    workspace = session.workspace
+    return locked(
+        workspace.locations.locks,
+        roots,
+        workspace.taxonomy.task,
+        wait=workspace.settings.wait,
+        notice=reporter.notice,
+    )
+
+
+def _run(
+    session: Session, roots: tuple[bytes, ...], reporter: Reporter, signals: SignalWatch
+) -> tuple[RunSummary, Exception | None]:
+    async def run() -> tuple[RunSummary, Exception | None]:
+        async with open_run(session.workspace, roots, reporter) as (parts, terms):
+            return await classify(parts, terms, signals)
+
+    try:
+        summary, error = anyio.run(run)
+        reporter.finish(summary)
+    finally:
+        reporter.close()
+    return summary, error
+
+
+def _reporter(session: Session, typed: Sequence[bytes]) -> Reporter:
+    """Choose the display: live on a terminal, else plain lines."""
+    workspace = session.workspace
+    settings = workspace.settings
+    facts = RunFacts(
+        roots=tuple(typed),
+        taxonomy=workspace.taxonomy,
+        cache_url=workspace.cache_url,
+        language=session.language,
+    )
+    stream = sys.stderr
+    if stream is None or stream.closed:
+        stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # lives as long as we do
+    return choose_reporter(
+        stream, facts, os.environ, quiet=settings.quiet, progress=settings.progress
+    )
+
+
+def _check_outputs(settings: Settings) -> tuple[Target, ExportFormat] | None:
+    """Refuse what could not be written before anything is spent."""
+    if (summary := _target(settings.summary)) is not None:
+        check_writable(summary)
+    if not settings.output:
+        return None
+    target = expand_home(settings.output)
+    format_ = format_for(target)
+    check_writable(target)
+    return target, format_
+
+
+def _target(text: str) -> Target | None:
+    if not text:
+        return None
+    return "-" if text == "-" else expand_home(text)
+
+
+def _export(
+    session: Session, roots: tuple[bytes, ...], target: Target, format_: ExportFormat
+) -> None:
+    from xintu_cli.cli.rows import write_rows
+
+    anyio.run(partial(write_rows, session, roots, target, format_))
+
+
+def _write_failure(error: XintuError, target: Target | None) -> None:
+    """Write a summary of a run that did not begin: programs read it on every path."""
+    if target is None or error.exit_code == ExitCode.OUTPUT:
+        return
+    first = first_error(error)
+    code = first.exit_code if isinstance(first, XintuError) else ExitCode.BUG
+    write_summary(Tally("").summary("failed", int(code), 0.0), target)
+
+

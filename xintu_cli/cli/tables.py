@@ -1,0 +1,145 @@
+"""What commands print on stdout when they are asked for figures: tables, or JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from xintu_cli.bootstrap import InstalledModel, Workspace
+from xintu_cli.errors import ModelFileError
+from xintu_cli.jobs.check import Checked
+from xintu_cli.records import CacheInfo
+from xintu_cli.reporting.escape import display_text, json_text, path_text
+
+
+def open_stdout() -> Console:
+    """Return a console on stdout that interprets no markup: names are data."""
+    return Console(file=sys.stdout, markup=False, emoji=False, highlight=False)
+
+
+def show_cache_info(info: CacheInfo, *, as_json: bool) -> None:
+    """Print what `cache info` tells."""
+    if as_json:
+        fields = {
+            "url": info.url,
+            "cache_id": info.cache_id,
+            "schema_version": info.schema_version,
+            "size_bytes": info.size_bytes,
+            "rows": dict(info.rows),
+            "sources": dict(info.sources),
+        }
+        sys.stdout.write(json_text(fields, indent=2) + "\n")
+        return
+    console = open_stdout()
+    size = "unknown" if info.size_bytes is None else f"{info.size_bytes / 1e6:,.1f} MB"
+    console.print(Text(display_text(info.url), style="bold"))
+    console.print(f"cache id {info.cache_id}, schema {info.schema_version}, size {size}")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("answers from")
+    table.add_column("photos", justify="right")
+    for source in ("manual", "llm", "local"):
+        table.add_row(source, f"{info.sources.get(source, 0):,}")
+    console.print(table)
+    rows = ", ".join(f"{name} {count:,}" for name, count in info.rows.items())
+    console.print(Text(f"rows: {rows}", style="dim"))
+
+
+class CheckTable:
+    """Counts what `cache check` finds; `each` prints a line a photo, too."""
+
+    def __init__(self, *, as_json: bool, each: bool) -> None:
+        self._as_json = as_json
+        self._each = each
+        self._verdicts: Counter[str] = Counter()
+        self._sources: Counter[str] = Counter()
+
+    def add(self, rows: Sequence[Checked]) -> None:
+        """Count a batch."""
+        for row in rows:
+            self._verdicts[row.verdict] += 1
+            if row.source:
+                self._sources[row.source] += 1
+            if self._each and not self._as_json:
+                what = f"{row.verdict}\t{row.source or '-'}\t{row.category or '-'}"
+                sys.stdout.write(f"{what}\t{display_text(row.path)}\n")
+            elif self._each:
+                fields = row._asdict() | {"path": path_text(row.path)}
+                sys.stdout.write(json_text(fields) + "\n")
+
+    def show(self) -> None:
+        """Print the counts."""
+        answered = self._verdicts["hit"]
+        fields = {
+            "photos": self._verdicts.total(),
+            "answered": answered,
+            "provisional": self._verdicts["provisional"],
+            "missing": self._verdicts["miss"],
+            "unreadable": self._verdicts["unreadable"],
+            "sources": dict(self._sources),
+        }
+        if self._as_json:
+            sys.stdout.write(json_text(fields) + "\n")
+            return
+        by = ", ".join(f"{count:,} {name}" for name, count in sorted(self._sources.items()))
+        sys.stdout.write(
+            f"{fields['photos']:,} photos: {answered:,} answered"
+            + (f" ({by})" if by else "")
+            + f", {fields['provisional']:,} provisional, {fields['missing']:,} to classify, "
+            f"{fields['unreadable']:,} unreadable\n"
+        )
+
+
+def show_models(models: Sequence[InstalledModel], workspace: Workspace, *, as_json: bool) -> None:
+    """Print what `models list` tells."""
+    from xintu_cli.providers.coverage import coverage
+
+    rows = []
+    for model in models:
+        row: dict[str, object] = {"name": model.name, "directory": str(model.directory)}
+        if isinstance(model.manifest, ModelFileError):
+            rows.append(row | {"error": str(model.manifest)})
+            continue
+        served = coverage(model.manifest, workspace.taxonomy)
+        rows.append(
+            row
+            | {
+                "version": model.manifest.version,
+                "fingerprint": model.manifest.fingerprint,
+                "licence": model.manifest.licence,
+                "used": model.name == workspace.settings.model,
+                "serves": sorted(served.served),
+                "lacks": sorted(served.unserved),
+                "coverage": str(served),
+            }
+        )
+    if as_json:
+        sys.stdout.write(json_text(rows, indent=2) + "\n")
+        return
+    for row in rows:
+        mark = "*" if row.get("used") else " "
+        sys.stdout.write(f"{mark} {row['name']}  {row.get('fingerprint', '')}\n")
+        sys.stdout.write(f"    {display_text(str(row.get('error') or row['coverage']))}\n")
+        sys.stdout.write(f"    {display_text(str(row['directory']))}\n")
+
+
+def verify_models(models: Sequence[InstalledModel]) -> int:
+    """Load every model and run it once; return the exit code."""
+    from xintu_cli.providers.onnx import OnnxModel
+
+    code = 0
+    for model in models:
+        try:
+            if isinstance(model.manifest, ModelFileError):
+                raise model.manifest
+            OnnxModel.load(model.manifest)
+        except ModelFileError as error:
+            code = int(error.exit_code)
+            sys.stdout.write(f"broken  {model.name}: {display_text(str(error))}\n")
+        else:
+            sys.stdout.write(f"ok      {model.name}: checksum right, and it answers\n")
+    return code

@@ -1,0 +1,206 @@
+"""Read the settings: flags, then environment, then `--config`, the user's file, `./xintu.toml`.
+
+In: the flags that were given and where to look. Out: frozen `Settings` and, for every key,
+the layer that decided it. Raises `ConfigurationError` naming key, place and the nearest
+right name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from xintu_cli.errors import ConfigurationError, UsageError
+from xintu_cli.settings import HARMLESS, ProviderConfig, Settings
+
+ENVIRONMENT = "environment"
+FLAG = "flag"
+DEFAULT = "default"
+NOT_SETTINGS = frozenset({"XINTU_HOME", "XINTU_CONFIG", "XINTU_CACHE_PASSWORD"})
+"""Variables that are ours without being a setting."""
+
+
+_MAY_HOLD_SECRETS = frozenset({"cache", "provider"})
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Values from one place; `text` is the TOML they were read from, to name a line."""
+
+    origin: str
+    values: Mapping[str, Any]
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The settings and, per key, where its value came from."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+    files: tuple[Path, ...]
+
+
+def read_configuration(
+    flags: Mapping[str, Any],
+    *,
+    config: Path | None,
+    user_file: Path,
+    local_file: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Configuration:
+    """Merge the layers, the most particular first. `config` must exist, the others may."""
+    if config is None and environ.get("XINTU_CONFIG"):
+        config = Path(environ["XINTU_CONFIG"])
+    given = Layer(FLAG, {key: value for key, value in flags.items() if value is not None})
+    read = [
+        None if config is None else _toml(config, required=True),
+        _toml(user_file),
+        None if local_file is None else _toml(local_file, harmless_only=True),
+    ]
+    from_files = [layer for layer in read if layer is not None]
+    layers = [given, _environment(environ), *from_files]
+    merged: dict[str, Any] = {}
+    origins = dict.fromkeys(Settings.model_fields, DEFAULT)
+    for layer in reversed(layers):
+        # One by one: a wrong value is wrong where it stands, even if another layer hides it.
+        _check(layer)
+        merged.update(layer.values)
+        origins.update(dict.fromkeys(layer.values, layer.origin))
+    settings = _with_tables(Settings(**merged), layers)
+    return Configuration(settings, origins, tuple(Path(layer.origin) for layer in from_files))
+
+
+def _with_tables(settings: Settings, layers: list[Layer]) -> Settings:
+    """Let names chosen by a flag mean the `[[provider]]` tables of a file below it."""
+    tables: dict[str, ProviderConfig] = {}
+    for layer in reversed(layers):
+        for entry in layer.values.get("provider", ()):
+            if isinstance(entry, dict):
+                table = ProviderConfig(**entry)
+                tables[table.name] = table
+    chosen = tuple(tables.get(p, p) if isinstance(p, str) else p for p in settings.provider)
+    names = [p if isinstance(p, str) else p.name for p in chosen]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigurationError(
+                f"the provider {name!r} is chosen {names.count(name)} times: "
+                "a name means one endpoint. Give the second one another name."
+            )
+    return settings.model_copy(update={"provider": chosen})
+
+
+def _environment(environ: Mapping[str, str]) -> Layer:
+    fields = {f"XINTU_{field.upper()}": field for field in Settings.model_fields}
+    known = sorted({*fields, *NOT_SETTINGS})
+    for variable in environ:
+        if variable.startswith("XINTU_") and variable not in known:
+            near = get_close_matches(variable, known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else "Unset it."
+            raise ConfigurationError(
+                f"the environment variable {variable} is no setting of xintu. {hint}"
+            )
+    values = {field: environ.get(variable, "") for variable, field in fields.items()}
+    return Layer(ENVIRONMENT, {field: value for field, value in values.items() if value})
+
+
+def _toml(path: Path, *, required: bool = False, harmless_only: bool = False) -> Layer | None:
+    """Read a file; None where there is none and need not be one."""
+    try:
+        # -sig: editors on Windows begin a file with a byte order mark, which TOML does not know.
+        text = path.read_text(encoding="utf-8-sig")
+        values = tomllib.loads(text)
+    except OSError as error:
+        # What lies in a directory that may not be entered is not there for us.
+        if not os.path.lexists(path):
+            if not required:
+                return None
+            raise ConfigurationError(
+                f"there is no configuration file {path}. Check --config, "
+                "or write one with `xintu config init`."
+            ) from error
+        raise ConfigurationError(
+            f"cannot read the configuration {path}: {error.strerror}. Check its permissions."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"the configuration {path} is not TOML: {error}. Correct it there."
+        ) from error
+    for key in values:
+        if key not in Settings.model_fields:
+            raise ConfigurationError(_unknown_key(key, path, text))
+        if harmless_only and key not in HARMLESS:
+            raise ConfigurationError(
+                f"{path}, line {_line_of(key, text)}: {key} may not be set by the directory one "
+                f"stands in, only {', '.join(sorted(HARMLESS))}. "
+                "Put it into your own configuration (`xintu config path`)."
+            )
+    return Layer(str(path), values, text)
+
+
+def _unknown_key(key: str, path: Path, text: str) -> str:
+    near = get_close_matches(key.replace("-", "_"), list(Settings.model_fields), n=1)
+    hint = f"Did you mean {near[0]}?" if near else "`xintu config show` lists every key."
+    return f"{path}, line {_line_of(key, text)}: there is no setting {key!r}. {hint}"
+
+
+def _line_of(key: str, text: str, inner: Sequence[str] = ()) -> int:
+    """Return the line (from 1) on which a top-level key or table stands; 1 if it hides.
+
+    `inner` leads on into an array of tables: the number of the table, then a key of it.
+    """
+    lines = text.splitlines()
+    starts = [at for at, line in enumerate(lines) if _names(key, line)]
+    if not starts:
+        return 1
+    table = int(inner[0]) if inner else 0
+    start = starts[min(table, len(starts) - 1)]
+    if len(inner) > 1 and lines[start].lstrip().startswith("["):
+        rest = range(start + 1, len(lines))
+        body = takewhile(lambda at: not lines[at].lstrip().startswith("["), rest)
+        return next((at for at in body if _names(inner[1], lines[at])), start) + 1
+    return start + 1
+
+
+def _names(key: str, line: str) -> bool:
+    """Tell whether a line of TOML sets a key or begins its table."""
+    return re.match(rf"""\s*(\[\[?\s*)?["']?{re.escape(key)}["']?\s*[]=.]""", line) is not None
+
+
+def _check(layer: Layer) -> None:
+    try:
+        Settings(**layer.values)
+    except ValidationError as error:
+        raise _translate(error, layer) from error
+
+
+def _translate(error: ValidationError, layer: Layer) -> ConfigurationError | UsageError:
+    """Say which key is wrong, where it was set, and what it may be."""
+    # A wrong table is reported as "no text" first, then with what is really wrong with it.
+    errors = error.errors(include_url=False)
+    first = next((e for e in errors if "ProviderConfig" in e["loc"]), errors[0])
+    location = [str(part) for part in first["loc"] if not str(part).startswith("function-")]
+    key = location[0]
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if key not in _MAY_HOLD_SECRETS and isinstance(first["input"], str | int | float):
+        message += f" (got {first['input']!r})"
+    inner = [part for part in location[1:] if part not in ("str", "ProviderConfig")]
+    if first["type"] == "extra_forbidden" and key == "provider":
+        near = get_close_matches(location[-1], list(ProviderConfig.model_fields), n=1)
+        message = "there is no such key" + (f", did you mean {near[0]}?" if near else "")
+    if layer.origin == FLAG:
+        return UsageError(f"--{key.replace('_', '-')}: {message}.")
+    if layer.origin == ENVIRONMENT:
+        return ConfigurationError(f"XINTU_{key.upper()}: {message}. Correct it there.")
+    where = f"{layer.origin}, line {_line_of(key, layer.text, inner)}"
+    return ConfigurationError(f"{where}: {'.'.join([key, *inner])}: {message}. Correct it there.")

@@ -1,0 +1,180 @@
+"""Export: one row per photo below the roots, out of the index and the cache.
+
+Reads, never classifies, never spends. Files the index does not know are hashed; what only a
+decode tells (size in pixels, camera time, background colour) is found out once and kept.
+Flat memory: a batch of the walk at a time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+import anyio
+from anyio import to_thread
+
+from xintu_cli.errors import PhotoError, UnreadablePhotoError
+from xintu_cli.imaging.decode import decode
+from xintu_cli.imaging.reading import read_photo
+from xintu_cli.interfaces import Cache, FileIndex
+from xintu_cli.jobs.entries import entries_below
+from xintu_cli.records import (
+    CachedAnswer,
+    FileStatus,
+    IndexEntry,
+    PhotoFacts,
+    Reason,
+    Source,
+)
+from xintu_cli.reporting.export import ExportRow
+from xintu_cli.stages.control import Control
+from xintu_cli.stages.reading import ReadRules
+from xintu_cli.stages.walk import BATCH, WalkPlan, outermost
+from xintu_cli.taxonomy import Taxonomy
+
+FACTS_EDGE = 256
+"""Pixels that suffice for a background colour."""
+_RANK = {Source.MANUAL: 3, Source.LLM: 2, Source.LOCAL: 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What an export reads."""
+
+    index: FileIndex
+    cache: Cache
+    taxonomy: Taxonomy
+    reading: ReadRules
+    language: str
+    keep_missing: bool = False
+
+
+async def export_rows(
+    plan: WalkPlan, sources: Sources, control: Control
+) -> AsyncIterator[Sequence[ExportRow]]:
+    """Yield batches of rows in the order of the walk; files that are gone, if asked, last."""
+    below = entries_below(plan, index=sources.index, reading=sources.reading, control=control)
+    async for entries in below:
+        yield await _rows(await _complete(entries, sources, control), sources)
+    if not sources.keep_missing:
+        return
+    for root in outermost(plan.roots):
+        gone: list[IndexEntry]
+        missing = (entry for entry in sources.index.under(root) if _is_missing(entry))
+        while gone := await to_thread.run_sync(
+            partial(list, islice(missing, BATCH)), limiter=control.disk
+        ):
+            yield await _rows(gone, sources)
+
+
+def _is_missing(entry: IndexEntry) -> bool:
+    return entry.status != FileStatus.NOT_PHOTO and not os.path.lexists(entry.path)
+
+
+async def _complete(
+    entries: Sequence[IndexEntry], sources: Sources, control: Control
+) -> Sequence[IndexEntry]:
+    """Return the entries with their facts, in the same order."""
+    bare = [e for e in entries if e.status == FileStatus.PHOTO and e.width is None]
+    if not bare:
+        return entries
+    complete = await _with_facts(bare, sources, control)
+    return [complete.get(entry.path, entry) for entry in entries]
+
+
+async def _with_facts(
+    bare: Sequence[IndexEntry], sources: Sources, control: Control
+) -> Mapping[bytes, IndexEntry]:
+    """Decode photos whose facts nobody has asked for yet, a thread a core; keep what it tells."""
+    found: dict[bytes, IndexEntry] = {}
+
+    async def look(entry: IndexEntry) -> None:
+        found[entry.path] = await to_thread.run_sync(
+            _decoded_entry, entry, sources.reading, limiter=control.decoding
+        )
+
+    async with anyio.create_task_group() as group:
+        for entry in bare:
+            group.start_soon(look, entry)
+    seen = [e for e in found.values() if e.status == FileStatus.PHOTO and e.width is not None]
+    unreadable = [e for e in found.values() if e.status == FileStatus.UNREADABLE]
+    facts = [(e.path, e.image_hash, _facts_of(e)) for e in seen]
+    await to_thread.run_sync(sources.index.describe, facts, limiter=control.disk)
+    await to_thread.run_sync(sources.index.remember, unreadable, limiter=control.disk)
+    return found
+
+
+def _decoded_entry(entry: IndexEntry, reading: ReadRules) -> IndexEntry:
+    """Return the entry with its facts, or as unreadable; blocks."""
+    try:
+        file = read_photo(
+            entry.path,
+            size_limit_bytes=reading.size_limit_bytes,
+            follow_symlinks=reading.follow_symlinks,
+        )
+        if file is None:
+            return entry
+        facts = decode(file.data, image_hash=entry.image_hash, edge=FACTS_EDGE).facts
+    except UnreadablePhotoError as error:
+        return entry._replace(status=FileStatus.UNREADABLE, reason=str(error), image_hash="")
+    except PhotoError:
+        return entry
+    return entry._replace(**facts._asdict())
+
+
+def _facts_of(entry: IndexEntry) -> PhotoFacts:
+    assert entry.width is not None
+    assert entry.height is not None
+    return PhotoFacts(entry.width, entry.height, entry.taken_at, entry.background_color or "")
+
+
+async def _rows(entries: Sequence[IndexEntry], sources: Sources) -> Sequence[ExportRow]:
+    taxonomy = sources.taxonomy
+    hashes = list({entry.image_hash for entry in entries if entry.image_hash})
+    answers = await sources.cache.details(taxonomy.task, taxonomy.name, hashes) if hashes else {}
+    return [
+        _row(entry, _best(answers, entry.image_hash, taxonomy), sources)
+        for entry in entries
+        if entry.status != FileStatus.NOT_PHOTO
+    ]
+
+
+def _best(
+    answers: Mapping[str, Sequence[CachedAnswer]], image_hash: str, taxonomy: Taxonomy
+) -> CachedAnswer | None:
+    """Return the answer of the highest source whose category the taxonomy has."""
+    usable = [a for a in answers.get(image_hash, ()) if a.category in taxonomy]
+    return max(usable, key=lambda answer: _RANK[Source(answer.source)], default=None)
+
+
+def _row(entry: IndexEntry, answer: CachedAnswer | None, sources: Sources) -> ExportRow:
+    taxonomy = sources.taxonomy
+    category = answer.category if answer else ""
+    second = answer.second_category if answer else None
+    return ExportRow(
+        path=entry.path,
+        image_hash=entry.image_hash,
+        category=category,
+        category_name=taxonomy.display_name(category, sources.language) if answer else "",
+        confidence=answer.confidence if answer else None,
+        description=answer.description if answer else "",
+        second_category=second if second in taxonomy else None,
+        background_color=entry.background_color,
+        source=answer.source if answer else "",
+        provisional=answer is not None and _is_provisional(answer),
+        provider=answer.provider if answer else "",
+        model=answer.model if answer else "",
+        classified_at=answer.created_at if answer else None,
+        size_bytes=entry.size_bytes,
+        width=entry.width,
+        height=entry.height,
+        taken_at=entry.taken_at,
+    )
+
+
+def _is_provisional(answer: CachedAnswer) -> bool:
+    final = (Reason.ASKED, Reason.KEPT_LOCAL)
+    return answer.source == Source.LOCAL and answer.reason not in final

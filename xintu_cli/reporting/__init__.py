@@ -1,0 +1,1 @@
+"""How a run is shown and what it leaves behind: displays, the summary, exported rows."""

@@ -1,0 +1,206 @@
+"""The closing word of a run: what there is now, where it came from, what to do next.
+
+In: a `RunSummary` and the run's `RunFacts`. Out: text for one stream, in colour where that
+is a terminal, in characters that its encoding has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from xintu_cli.records import RunSummary
+from xintu_cli.reporting.escape import display_text, shell_word
+from xintu_cli.reporting.figures import duration, money, rate
+from xintu_cli.reporting.layout import (
+    PARTS,
+    PROBLEM_STYLE,
+    QUIET_STYLE,
+    category_lines,
+    category_rows,
+    open_console,
+    padded,
+    writes_unicode,
+)
+from xintu_cli.reporting.lossy import LossyStream
+from xintu_cli.reporting.phrases import Phrase, Say, speaker
+from xintu_cli.reporting.run_facts import RunFacts
+
+_NAMED_FAILURES = 5
+_TITLES = {
+    "done": Phrase.DONE,
+    "partial": Phrase.PARTIAL,
+    "budget": Phrase.BUDGET,
+    "interrupted": Phrase.INTERRUPTED,
+    "failed": Phrase.BROKEN_OFF,
+}
+_PART_WORDS = {
+    "cached": Phrase.FROM_CACHE,
+    "llm": Phrase.BY_LLM,
+    "local": Phrase.BY_LOCAL,
+    "failed": Phrase.COULD_NOT_BE_READ,
+    "skipped": Phrase.VANISHED,
+}
+_DETAILS = {
+    "cached": (
+        (Phrase.OF_UNCHANGED, "unchanged"),
+        (Phrase.OF_DUPLICATES, "duplicates"),
+        (Phrase.OF_MANUAL, "manual"),
+    ),
+    "llm": ((Phrase.OF_UPGRADED, "upgraded"),),
+    "local": ((Phrase.OF_KEPT_LOCAL, "kept_local"),),
+}
+_LABEL_CELLS = 10
+
+
+def closing_text(
+    summary: RunSummary, facts: RunFacts, stream: LossyStream, *, problems_only: bool = False
+) -> str:
+    """Return the closing word as `stream` should show it, escape codes for colours included.
+
+    `problems_only` leaves out what went well: for `-q`, when the exit code is not 0.
+    """
+    console = open_console(stream)
+    closing = _Closing(summary, facts, width=console.width, unicode=writes_unicode(stream))
+    with console.capture() as capture:
+        for line in closing.problems() if problems_only else closing.lines():
+            # The terminal wraps: a path or a command that is folded here cannot be copied.
+            console.print(line, soft_wrap=True)
+    return capture.get()
+
+
+class _Closing:
+    """The parts of the closing word, each a few lines."""
+
+    def __init__(self, summary: RunSummary, facts: RunFacts, *, width: int, unicode: bool) -> None:
+        self._width = width
+        self._unicode = unicode
+        self._summary = summary
+        self._facts = facts
+        self._say: Say = speaker(facts.language)
+
+    def lines(self) -> Iterator[Text]:
+        """Say everything."""
+        summary = self._summary
+        yield Text()
+        yield self._title()
+        if not summary.found:
+            yield from self._next_steps(export=True)
+            return
+        if summary.categories:
+            yield Text()
+            yield from category_rows(
+                category_lines(summary.categories, self._facts.taxonomy, self._facts.language),
+                self._width,
+                unicode=self._unicode,
+                shares=True,
+            )
+        yield Text()
+        yield from self._answers()
+        yield from self._figures()
+        yield from self._failures()
+        yield from self._next_steps(export=True)
+
+    def problems(self) -> Iterator[Text]:
+        """Say what is not well, and what to do."""
+        yield self._title()
+        yield from self._answers()
+        yield from self._failures()
+        yield from self._next_steps(export=False)
+
+    def _title(self) -> Text:
+        summary, say = self._summary, self._say
+        if not summary.found:
+            roots = ", ".join(display_text(root) for root in self._facts.roots)
+            return Text(say(Phrase.NOTHING_FOUND, roots=roots), PROBLEM_STYLE)
+        phrase = _TITLES[summary.status]
+        if phrase is Phrase.PARTIAL and not summary.pending:
+            phrase = Phrase.DONE  # what failed or is provisional is told further down
+        title = say(
+            phrase,
+            photos=say(Phrase.PHOTOS, n=summary.found),
+            time=duration(summary.seconds, say),
+        )
+        return Text(title, "bold" if phrase is Phrase.DONE else f"bold {PROBLEM_STYLE}")
+
+    def _answers(self) -> Iterator[Text]:
+        summary, say = self._summary, self._say
+        lines: list[tuple[int, str, str, str]] = []
+        for part in PARTS:
+            if count := getattr(summary, part.name):
+                parts_of_it = [
+                    say(phrase, n=number)
+                    for phrase, name in _DETAILS.get(part.name, ())
+                    if (number := getattr(summary, name))
+                ]
+                lines.append(
+                    (count, say(_PART_WORDS[part.name]), part.style, ", ".join(parts_of_it))
+                )
+        if summary.pending:
+            lines.append((summary.pending, say(Phrase.WITHOUT_ANSWER), PROBLEM_STYLE, ""))
+        digits = max((len(f"{line[0]:,}") for line in lines), default=0)
+        label = say(Phrase.ANSWERS)
+        for count, words, style, details in lines:
+            text = self._labelled(label).append(f"{count:>{digits},}", style).append(f" {words}")
+            yield text.append(f" ({details})" if details else "", QUIET_STYLE)
+            label = ""
+        if summary.provisional:
+            note = say(Phrase.PROVISIONAL_NOTE, n=summary.provisional)
+            yield self._labelled("").append(note, PROBLEM_STYLE)
+
+    def _figures(self) -> Iterator[Text]:
+        summary, say = self._summary, self._say
+        if summary.calls:
+            parts = [money(summary.cost, summary.currency, say), say(Phrase.CALLS, n=summary.calls)]
+            if summary.retries:
+                parts.append(say(Phrase.RETRIES, n=summary.retries))
+            if summary.tokens_in or summary.tokens_out:
+                parts.append(
+                    say(Phrase.TOKENS, inward=summary.tokens_in, outward=summary.tokens_out)
+                )
+            yield self._labelled(say(Phrase.COST)).append("; ".join(parts))
+        speed = f"{duration(summary.seconds, say)}, {rate(summary.photos_per_second, say)}"
+        yield self._labelled(say(Phrase.SPEED)).append(speed)
+        results = display_text(self._facts.cache_url)
+        yield self._labelled(say(Phrase.RESULTS)).append(results)
+
+    def _failures(self) -> Iterator[Text]:
+        summary, say = self._summary, self._say
+        if not summary.failures:
+            return
+        yield Text()
+        yield Text(say(Phrase.FAILURES), "red")
+        for path, reason in summary.failures[:_NAMED_FAILURES]:
+            text = Text("  ").append(display_text(path)).append("  ")
+            yield text.append(display_text(reason), QUIET_STYLE)
+        more = summary.failures_total - min(_NAMED_FAILURES, len(summary.failures))
+        if more > 0:
+            yield Text("  ").append(say(Phrase.MORE_FAILURES, n=more), QUIET_STYLE)
+
+    def _next_steps(self, *, export: bool) -> Iterator[Text]:
+        summary, say = self._summary, self._say
+        if not summary.found:
+            yield Text(say(Phrase.NOTHING_FOUND_HINT))
+            return
+        steps = []
+        if summary.status == "budget":
+            steps.append(Text(say(Phrase.NEXT_RAISE_BUDGET)))
+        elif summary.status in {"interrupted", "failed"} or summary.pending:
+            steps.append(Text(say(Phrase.NEXT_CONTINUE)))
+        elif summary.provisional:
+            steps.append(Text(say(Phrase.NEXT_UPGRADE)))
+        if export and summary.cached + summary.llm + summary.local:
+            roots = " ".join(shell_word(root) for root in self._facts.roots)
+            command = Text(f"xintu export {roots} -o labels.csv", "bold")
+            steps.append(command.append(f"  {say(Phrase.NEXT_EXPORT)}", f"not bold {QUIET_STYLE}"))
+        label = say(Phrase.NEXT)
+        if steps:
+            yield Text()
+        for step in steps:
+            yield self._labelled(label).append_text(step)
+            label = ""
+
+    @staticmethod
+    def _labelled(label: str) -> Text:
+        return Text().append(padded(label, _LABEL_CELLS), QUIET_STYLE)

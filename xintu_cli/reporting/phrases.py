@@ -1,0 +1,132 @@
+"""Every sentence that the displays and the closing word say, in English and Chinese.
+
+Error messages and `--help` are English; so is every key of a file that programs read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+Say = Callable[..., str]
+"""`say(Phrase.X, n=3)`: the phrase in the language chosen, with its values put in."""
+
+
+class Phrase(Enum):
+    """English and Chinese; where English tells one from many, a bar parts them by `n`."""
+
+    PHOTOS = ("{n:,} photo|{n:,} photos", "{n:,} 张照片")
+    PER_SECOND = ("{rate} photos/s", "{rate} 张/秒")
+    TIME_LEFT = ("about {time} left", "约剩 {time}")
+    SECONDS = ("{s} s", "{s} 秒")
+    MINUTES = ("{m} min", "{m} 分钟")
+    MINUTES_SECONDS = ("{m} min {s:02d} s", "{m} 分 {s:02d} 秒")
+    HOURS_MINUTES = ("{h} h {m:02d} min", "{h} 小时 {m:02d} 分")
+
+    # The bar and its legend.
+    CLASSIFYING = ("Classifying", "正在分类")
+    WALKING = ("looking for photos", "正在查找照片")
+    FOUND_SO_FAR = ("{n:,} found so far", "已找到 {n:,} 张")
+    DONE_OF = ("{done:,} of {found:,}", "{done:,} / {found:,}")
+    CACHED = ("cached", "缓存")
+    LLM = ("LLM", "大模型")
+    LOCAL = ("local", "本地")
+    FAILED = ("failed", "失败")
+    SKIPPED = ("skipped", "跳过")
+    WAITING = ("waiting", "等待")
+    PROVISIONAL = ("provisional", "暂定")
+    MORE_CATEGORIES = ("and {n:,} more", "另有 {n:,} 类")
+    IN_FLIGHT = ("{n}/{limit} in flight", "{n}/{limit} 请求中")
+    PAUSED = ("paused {time}", "暂停 {time}")
+    OPEN = ("not answering", "无响应")
+    UNKNOWN_PRICE = ("unknown price", "价格未知")
+
+    # How it went.
+    DONE = ("{photos} in {time}", "{photos}，用时 {time}")
+    PARTIAL = (
+        "{photos} in {time}; not every one has its answer yet",
+        "{photos}，用时 {time}；部分照片尚未得到结果",
+    )
+    BUDGET = ("Stopped at the budget: {photos} in {time}", "已达预算上限：{photos}，用时 {time}")
+    INTERRUPTED = (
+        "Interrupted after {time}: everything that was finished is stored",
+        "{time} 后中断：已完成的结果均已保存",
+    )
+    BROKEN_OFF = (
+        "Broken off after {time}: everything that was finished is stored",
+        "{time} 后异常结束：已完成的结果均已保存",
+    )
+    NOTHING_FOUND = ("No photos found under {roots}", "在 {roots} 下没有找到照片")
+    NOTHING_FOUND_HINT = (
+        "Hidden folders and symbolic links need --hidden and --follow-symlinks.",
+        "隐藏目录和符号链接默认不处理，可用 --hidden 或 --follow-symlinks 打开。",
+    )
+    ANSWERS = ("Answers", "来源")
+    FROM_CACHE = ("from the cache", "来自缓存")
+    BY_LLM = ("by an LLM", "大模型识别")
+    BY_LOCAL = ("by the local model", "本地模型识别")
+    COULD_NOT_BE_READ = ("could not be read", "无法读取")
+    VANISHED = ("gone before they were read", "读取前已消失")
+    WITHOUT_ANSWER = ("without an answer", "尚无结果")
+    OF_UNCHANGED = ("{n:,} unchanged", "{n:,} 未改动")
+    OF_DUPLICATES = ("{n:,} copy|{n:,} copies", "{n:,} 重复")
+    OF_MANUAL = ("{n:,} labelled by hand", "{n:,} 人工标注")
+    OF_UPGRADED = ("{n:,} in place of a provisional one", "{n:,} 由暂定结果升级")
+    OF_KEPT_LOCAL = ("{n:,} kept on this machine", "{n:,} 未离开本机")
+    PROVISIONAL_NOTE = (
+        "{n:,} of them provisional: the local model stood in for an LLM",
+        "其中 {n:,} 个为暂定结果：由本地模型代替大模型给出",
+    )
+    COST = ("Cost", "费用")
+    CALLS = ("{n:,} call|{n:,} calls", "{n:,} 次调用")
+    RETRIES = ("{n:,} retry|{n:,} retries", "{n:,} 次重试")
+    TOKENS = ("{inward:,} tokens in, {outward:,} out", "输入 {inward:,}、输出 {outward:,} 个 token")
+    SPEED = ("Speed", "速度")
+    RESULTS = ("Results", "结果")
+    FAILURES = ("Could not be read", "无法读取的照片")
+    MORE_FAILURES = (
+        "and {n:,} more: --summary FILE lists them",
+        "另有 {n:,} 个：用 --summary 文件名 列出",
+    )
+    NEXT = ("Next", "下一步")
+    NEXT_EXPORT = ("get the labels as a table", "把分类结果导出为表格")
+    NEXT_RAISE_BUDGET = (
+        "Raise --max-calls or --max-cost and run the same command again: it goes on from here.",
+        "提高 --max-calls 或 --max-cost 后再次运行同一命令，即可继续。",
+    )
+    NEXT_CONTINUE = (
+        "Run the same command again: it goes on from here, and nothing is paid for twice.",
+        "再次运行同一命令即可继续，不会重复付费。",
+    )
+    NEXT_UPGRADE = (
+        "Run the same command again later: it asks an LLM about the provisional ones once more.",
+        "稍后再次运行同一命令：会重新向大模型询问暂定的照片。",
+    )
+
+    # The HTML report.
+    CATEGORIES = ("Categories", "分类")
+    BY_HAND = ("by hand", "人工")
+    CONFIDENCE = ("Confidence", "置信度")
+    TAKEN = ("Taken in", "拍摄年份")
+    MORE_PHOTOS = ("and {n:,} more", "另有 {n:,} 张")
+
+    # Not a terminal: one line now and then.
+    LINE_WALKING = ("looking for photos: {counts}", "正在查找照片：{counts}")
+    LINE_DONE = ("{percent} done: {counts}", "已完成 {percent}：{counts}")
+
+    def __init__(self, english: str, chinese: str) -> None:
+        self.english = english
+        self.chinese = chinese
+
+
+def speaker(language: str) -> Say:
+    """Return what says a phrase in `language` ("zh", else English)."""
+
+    def say(phrase: Phrase, /, **values: Any) -> str:
+        if language == "zh":
+            return phrase.chinese.format(**values)
+        one, _, many = phrase.english.partition("|")
+        return (many if many and values.get("n") != 1 else one).format(**values)
+
+    return say

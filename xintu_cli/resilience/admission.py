@@ -1,0 +1,158 @@
+"""The door of one provider: every gate is asked in one step, and entered in the same step.
+
+A photo that waits for the rate holds no place in flight, and one that waits for a place cannot
+slip into a breaker that opened meanwhile: a chain of separate decorators would have both. Photos
+enter in the order they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from xintu_cli.decisions import Signal, signal_of
+from xintu_cli.errors import (
+    ExitCode,
+    ProviderDownError,
+    ProviderError,
+    ProviderStoppedError,
+    ProviderUnavailableError,
+)
+from xintu_cli.interfaces import Classifier, DecodedPhoto
+from xintu_cli.records import Answer, Attempt
+from xintu_cli.resilience.breaker import Breaker
+from xintu_cli.resilience.clock import Clock
+from xintu_cli.resilience.concurrency import Concurrency
+from xintu_cli.resilience.gates import Call, Gate
+from xintu_cli.resilience.pace import Pace
+
+_A_MOMENT = 1e-6
+"""Shorter waits are none: no clock can tell."""
+
+
+@dataclass(slots=True)
+class _Ended:
+    """How a call went, noted before its error flies on."""
+
+    signal: Signal = Signal.SILENT
+    retry_after_seconds: float | None = None
+    tokens: int | None = None
+
+
+class Admission:
+    """One provider's gates, and who waits before them; on one event loop."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        breaker: Breaker,
+        pace: Pace,
+        concurrency: Concurrency,
+        others: Sequence[Gate] = (),
+        clock: Clock,
+    ) -> None:
+        self.name = name
+        self.breaker = breaker
+        self.pace = pace
+        self.concurrency = concurrency
+        self.stopped: ProviderStoppedError | None = None
+        self._gates: tuple[Gate, ...] = (breaker, pace, concurrency, *others)
+        self._clock = clock
+        self._turnstile = anyio.Lock()
+        self._news = anyio.Event()
+        self._calls = 0
+
+    @property
+    def gone(self) -> ExitCode | None:
+        """Why nothing is to be expected of it in this run; None while there is hope."""
+        if self.stopped is not None:
+            return self.stopped.exit_code
+        hopeless = self.breaker.is_hopeless(self._clock.monotonic())
+        return ExitCode.NO_CLASSIFIER if hopeless and not self.breaker.answered else None
+
+    async def enter(self) -> tuple[int, float]:
+        """Wait until a call may be sent; return its number and the time.
+
+        Raises `ProviderStoppedError`, or `ProviderDownError` when patience is over.
+        """
+        async with self._turnstile:
+            while True:
+                now = self._clock.monotonic()
+                self._raise_if_closed(now)
+                wait = max(gate.wait_seconds(now) for gate in self._gates)
+                if wait <= _A_MOMENT:
+                    break
+                await self._clock.wait(self._news, wait)
+            self._calls += 1
+            for gate in self._gates:
+                gate.enter(now, self._calls)
+            return self._calls, now
+
+    async def news(self) -> None:
+        """Wait until a call has ended, or a photo is done with this provider."""
+        await self._news.wait()
+
+    def tell(self) -> None:
+        """Wake whoever waits for news."""
+        self._news.set()
+        self._news = anyio.Event()
+
+    def leave(self, number: int, sent_at: float, ended: _Ended) -> None:
+        """Tell the gates how the call ended, and whoever waits that it did."""
+        call = Call(number, sent_at, ended.signal, ended.retry_after_seconds, ended.tokens)
+        now = self._clock.monotonic()
+        for gate in self._gates:
+            gate.leave(now, call)
+        self.tell()
+
+    def _raise_if_closed(self, now: float) -> None:
+        if self.stopped is not None:
+            raise ProviderStoppedError(
+                f"{self.name} has stopped for this run: {self.stopped}",
+                out_of_money=self.stopped.out_of_money,
+                misconfigured=self.stopped.misconfigured,
+            )
+        if self.breaker.is_hopeless(now):
+            raise ProviderDownError(
+                f"{self.name} has been down for longer than photos wait for it",
+                unreachable=not self.breaker.answered,
+            )
+
+
+class Admitted:
+    """A classifier whose calls pass one provider's gates."""
+
+    def __init__(self, inner: Classifier, admission: Admission) -> None:
+        self._inner = inner
+        self._admission = admission
+
+    @property
+    def name(self) -> str:
+        """The provider's name."""
+        return self._inner.name
+
+    async def classify(self, photo: DecodedPhoto) -> Answer:
+        """Wait, send, and tell the gates how it went; nothing is awaited after the answer."""
+        number, sent_at = await self._admission.enter()
+        ended = _Ended()
+        try:
+            answer = await self._inner.classify(photo)
+            ended.signal, ended.tokens = Signal.ALIVE, _tokens(answer.attempts)
+        except ProviderError as error:
+            ended.signal, ended.tokens = signal_of(error), _tokens(error.attempts)
+            if isinstance(error, ProviderUnavailableError):
+                ended.retry_after_seconds = error.retry_after_seconds
+            if isinstance(error, ProviderStoppedError):
+                self._admission.stopped = error
+            raise
+        finally:
+            self._admission.leave(number, sent_at, ended)
+        return answer
+
+
+def _tokens(attempts: Sequence[Attempt]) -> int | None:
+    told = [(a.tokens_in or 0) + (a.tokens_out or 0) for a in attempts if a.tokens_in is not None]
+    return sum(told) if told else None

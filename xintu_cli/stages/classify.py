@@ -1,0 +1,207 @@
+"""Classify: a worker takes a task, reads and decodes its photo, asks the classifier.
+
+N workers run this over clones of one stream, so N bounds what is in flight. The file's bytes
+are hashed again before they are decoded: a wrong answer never lands under a right hash.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import anyio
+from anyio import to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from xintu_cli.errors import (
+    BudgetReachedError,
+    NoProviderLeftError,
+    PhotoError,
+    ProviderError,
+    UnansweredPhotoError,
+    UnreadablePhotoError,
+    VanishedPhotoError,
+)
+from xintu_cli.imaging.decode import decode
+from xintu_cli.imaging.identity import image_hash
+from xintu_cli.imaging.reading import FileBytes, read_photo
+from xintu_cli.interfaces import Backlog, Classifier, DecodedPhoto, FileIndex
+from xintu_cli.outcomes import Classified, Failed, Outcome, Pending, Skipped
+from xintu_cli.records import FileStatus, Photo, PhotoFacts, Task
+from xintu_cli.stages.control import Control
+from xintu_cli.stages.reading import NEVER, ReadRules, new_entry
+
+MOST_CHANGES = 3
+"""How often a photo may change under our hands before it is left to a later run."""
+
+
+class _Changed(NamedTuple):
+    """What was read is not what was looked up: the file's present stat and image hash."""
+
+    photo: Photo
+    image_hash: str
+
+
+class Encoding(NamedTuple):
+    """What a photo is brought down to before it is sent: pixels of its edge, bytes."""
+
+    max_edge: int
+    max_bytes: int
+
+
+class Desk:
+    """What a worker needs: how to read, whom to ask, where changed photos go back to."""
+
+    def __init__(
+        self,
+        *,
+        classifier: Classifier,
+        index: FileIndex,
+        backlog: Backlog,
+        rules: ReadRules,
+        edge: int,
+        to_send: Encoding | None,
+        control: Control,
+    ) -> None:
+        self.classifier = classifier
+        self.index = index
+        self.backlog = backlog
+        self.rules = rules
+        self.edge = edge
+        self.to_send = to_send
+        self.control = control
+        self.changes: dict[bytes, int] = {}
+
+
+async def classify(
+    tasks: MemoryObjectReceiveStream[Task],
+    outcomes: MemoryObjectSendStream[Outcome],
+    *,
+    desk: Desk,
+) -> None:
+    """Settle tasks one by one; handing an outcome over is never cancelled: it may be paid for."""
+    async with tasks, outcomes:
+        async for task in tasks:
+            try:
+                outcome = await _settle(task, desk)
+                with anyio.CancelScope(shield=True):
+                    if outcome is not None:
+                        await outcomes.send(outcome)
+            finally:
+                desk.control.task_done()
+
+
+async def _settle(task: Task, desk: Desk) -> Outcome | None:
+    """Bring one task to its outcome; None: its photo changed and went back to the backlog."""
+    facts: PhotoFacts | None = None
+    try:
+        photo = await _prepare(task, desk)
+        if isinstance(photo, _Changed):
+            return await _send_back(task, photo, desk)
+        desk.control.disk_answered()
+        facts = photo.facts
+        answer = await desk.classifier.classify(photo)
+    except VanishedPhotoError:
+        await to_thread.run_sync(_queue_copies, task, desk, limiter=desk.control.disk)
+        return Skipped(task.path, "vanished before it could be classified")
+    except UnansweredPhotoError as error:
+        return Pending(task, str(error), error.attempts, error.refusals)
+    except UnreadablePhotoError as error:
+        if error.root_gone:
+            desk.control.disk_silent(task.path, str(error))
+            return Pending(task, str(error))
+        if error.lasting:
+            await _remember_unreadable(task, str(error), desk)
+        return Failed(task.path, str(error), task.image_hash)
+    except PhotoError as error:
+        return Pending(task, str(error))
+    except BudgetReachedError as error:
+        desk.control.stop_feeding(str(error))
+        return Pending(task, str(error), error.attempts)
+    except NoProviderLeftError as error:
+        desk.control.fail_feeding(error)
+        return Pending(task, str(error), error.attempts)
+    except ProviderError as error:
+        return Pending(task, str(error), error.attempts)
+    return Classified(task, answer, facts)
+
+
+async def _prepare(task: Task, desk: Desk) -> DecodedPhoto | _Changed:
+    """Read and decode in threads; a disk that does not answer costs this photo alone.
+
+    One token covers both hops, so that no more files than tokens are in memory whole.
+    """
+    async with desk.control.preparing:
+        with anyio.move_on_after(desk.rules.timeout_seconds) as patience:
+            file = await to_thread.run_sync(
+                partial(
+                    read_photo,
+                    task.path,
+                    size_limit_bytes=desk.rules.size_limit_bytes,
+                    follow_symlinks=desk.rules.follow_symlinks,
+                ),
+                abandon_on_cancel=True,
+                limiter=desk.control.reading,
+            )
+        if patience.cancelled_caught:
+            desk.control.stuck_threads += 1
+            reason = f"no answer from the disk for {desk.rules.timeout_seconds:g} s"
+            raise UnreadablePhotoError(reason, lasting=False, root_gone=True)
+        return await to_thread.run_sync(
+            partial(_decode, file, task, desk), limiter=desk.control.decoding
+        )
+
+
+def _decode(file: FileBytes | None, task: Task, desk: Desk) -> DecodedPhoto | _Changed:
+    """Hash the very bytes that are decoded; blocks."""
+    if file is None:
+        raise UnreadablePhotoError("it is no photo any more")
+    present = image_hash(file.data)
+    if present != task.image_hash:
+        return _Changed(file.photo, present)
+    photo = decode(file.data, image_hash=present, edge=desk.edge)
+    if desk.to_send is not None:
+        # Hundreds wait for their replies at once: each holds its JPEG, not 2.4 MB of pixels.
+        photo.compact(max_edge=desk.to_send.max_edge, max_bytes=desk.to_send.max_bytes)
+    return photo
+
+
+async def _send_back(task: Task, changed: _Changed, desk: Desk) -> Outcome | None:
+    """Queue the file under its present hash; other files of the old image keep their place."""
+    times = desk.changes[task.path] = desk.changes.get(task.path, 0) + 1
+    if times > MOST_CHANGES:
+        return Pending(task, "it keeps changing while it is read")
+    await to_thread.run_sync(_requeue, task, changed, desk, limiter=desk.control.disk)
+    return None
+
+
+def _requeue(task: Task, changed: _Changed, desk: Desk) -> None:
+    entry = new_entry(
+        changed.photo,
+        FileStatus.PHOTO,
+        image_hash=changed.image_hash,
+        hashed_at_ns=NEVER,
+    )
+    desk.index.remember([entry])
+    _queue_copies(task, desk)
+    fresh = Task(changed.image_hash, task.path, changed.photo.size_bytes, provisional=False)
+    desk.backlog.add([fresh])
+
+
+def _queue_copies(task: Task, desk: Desk) -> None:
+    """Let other files of the image stand for it: this one is gone, or another picture now."""
+    copies = desk.backlog.settle([task.image_hash]).get(task.image_hash, ())
+    desk.backlog.add([task._replace(path=path) for path in copies])
+
+
+async def _remember_unreadable(task: Task, reason: str, desk: Desk) -> None:
+    """Keep the verdict in the index: the file is not decoded again until it changes."""
+
+    def remember() -> None:
+        known = desk.index.known([task.path]).get(task.path)
+        if known is not None and known.image_hash == task.image_hash:
+            stamp = known.hashed_at_ns
+            entry = new_entry(Photo(*known[:5]), FileStatus.UNREADABLE, reason, hashed_at_ns=stamp)
+            desk.index.remember([entry])
+
+    await to_thread.run_sync(remember, limiter=desk.control.disk)

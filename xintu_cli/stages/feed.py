@@ -1,0 +1,147 @@
+"""Feed the workers: tasks out of the backlog, claimed, a few seconds' worth at a time.
+
+Every batch is looked up once more after it was claimed: another run, or another file of this
+one, may have had the answer stored in between. When asking is over (budget, a signal), what
+is left goes to the sink as pending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import anyio
+from anyio import to_thread
+from anyio.streams.memory import MemoryObjectSendStream
+
+from xintu_cli.interfaces import Backlog
+from xintu_cli.outcomes import AnsweredElsewhere, Outcome, Pending
+from xintu_cli.records import Task
+from xintu_cli.routing import Refresh, Verdict
+from xintu_cli.stages.control import Control
+from xintu_cli.stages.lookup import Shelves
+from xintu_cli.stages.seen import SeenImages
+
+LEFT_OVER_BATCH = 512
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRules:
+    """How photos are claimed; a policy that pays for nothing claims nothing (`needed` False)."""
+
+    run_id: str
+    host: str
+    needed: bool
+    lease_seconds: float = 180.0
+    look_again_seconds: float = 1.0
+    """How long to leave photos alone that another run has claimed."""
+    batch: int = 64
+    """Tasks to claim at once: what the workers send in a few seconds, so that a run that
+    dies holds up little."""
+
+
+async def feed(
+    tasks: MemoryObjectSendStream[Task],
+    outcomes: MemoryObjectSendStream[Outcome],
+    *,
+    shelves: Shelves,
+    claims: ClaimRules,
+    control: Control,
+) -> None:
+    """Send tasks to the workers until the backlog is empty and can grow no more."""
+    backlog = shelves.backlog
+    # Under `--refresh all` every look-up is a miss: a second file of an image that was answered
+    # a minute ago must find that answer.
+    refreshing = shelves.question.acceptance.refresh is Refresh.ALL
+    asked = SeenImages()
+    async with tasks, outcomes:
+        while not control.feeding_stopped:
+            # Both are read before the backlog is: what happens meanwhile is not missed.
+            news = control.news
+            finished = control.look_up_complete and control.in_flight == 0
+            taken = await to_thread.run_sync(backlog.take, claims.batch, limiter=control.disk)
+            if not taken and finished:
+                break
+            mine, theirs = await _claim(taken, shelves, claims)
+            answered = await _answered_meanwhile(taken, shelves, outcomes, asked)
+            for task in mine:
+                if task.image_hash not in answered:
+                    if refreshing:
+                        asked.add(task.image_hash)
+                    await _send(task, tasks, outcomes, control)
+            theirs = [task for task in theirs if task.image_hash not in answered]
+            if theirs:
+                await to_thread.run_sync(backlog.give_back, theirs, limiter=control.disk)
+            if len(theirs) == len(taken):
+                with anyio.move_on_after(claims.look_again_seconds if taken else None):
+                    await news.wait()
+        await _leave(backlog, outcomes, control)
+
+
+async def _send(
+    task: Task,
+    tasks: MemoryObjectSendStream[Task],
+    outcomes: MemoryObjectSendStream[Outcome],
+    control: Control,
+) -> None:
+    if control.feeding_stopped:
+        await outcomes.send(Pending(task, control.feeding_stopped))
+        return
+    control.in_flight += 1
+    await tasks.send(task)
+
+
+async def _claim(
+    taken: Sequence[Task], shelves: Shelves, claims: ClaimRules
+) -> tuple[Sequence[Task], Sequence[Task]]:
+    """Part tasks into those this run may pay for and those that another run has claimed."""
+    if not claims.needed or not taken:
+        return taken, ()
+    ours = await shelves.cache.claim(
+        shelves.question.task,
+        # Sorted: two runs that lock rows in one order cannot deadlock.
+        sorted(task.image_hash for task in taken),
+        run_id=claims.run_id,
+        host=claims.host,
+        seconds=claims.lease_seconds,
+    )
+    mine = [task for task in taken if task.image_hash in ours]
+    return mine, [task for task in taken if task.image_hash not in ours]
+
+
+async def _answered_meanwhile(
+    taken: Sequence[Task],
+    shelves: Shelves,
+    outcomes: MemoryObjectSendStream[Outcome],
+    asked: SeenImages,
+) -> frozenset[str]:
+    """Send on what the cache can answer by now; return those images."""
+    if not taken:
+        return frozenset()
+    rulings = await shelves.rulings((task.image_hash for task in taken), asked)
+    answered = set()
+    for task in taken:
+        ruling = rulings[task.image_hash]
+        if ruling.verdict is Verdict.HIT:
+            assert ruling.row is not None
+            answered.add(task.image_hash)
+            await outcomes.send(
+                AnsweredElsewhere(task, ruling.row.category, ruling.row.source, False)
+            )
+    return frozenset(answered)
+
+
+async def _leave(
+    backlog: Backlog, outcomes: MemoryObjectSendStream[Outcome], control: Control
+) -> None:
+    """Account for what nobody will be asked about in this run, until no more can come."""
+    while True:
+        news = control.news
+        finished = control.look_up_complete and control.in_flight == 0
+        left = await to_thread.run_sync(backlog.take, LEFT_OVER_BATCH, limiter=control.disk)
+        for task in left:
+            await outcomes.send(Pending(task, control.feeding_stopped))
+        if not left:
+            if finished:
+                return
+            await news.wait()

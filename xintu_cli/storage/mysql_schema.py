@@ -1,0 +1,121 @@
+"""Make, check and upgrade the cache's tables on a server.
+
+MySQL commits every DDL statement by itself. So each can be repeated, and one named lock
+keeps two migrations apart; should the lock be lost with its connection, both do the same.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from xintu_cli.errors import CredentialsError, SchemaError
+from xintu_cli.storage.dialect import Dialect
+from xintu_cli.storage.schema import META_MYSQL, STEPS, TABLES, Step, usable_version
+from xintu_cli.storage.script import Connector, Script, Statement
+from xintu_cli.storage.verbs.clock import read_meta
+
+_LOCK_SECONDS = 60
+_COLLATIONS = ("utf8mb4_bin", "ascii_bin")
+
+
+async def ensure_usable(connector: Connector, steps: Sequence[Step] = STEPS) -> None:
+    """Make the tables of an empty database; raise `SchemaError` unless this xintu can use them.
+
+    An older schema is not upgraded on the way: on a shared server that is a decision, made
+    by `xintu cache migrate`.
+    """
+    cache = f"the cache {connector.url}"
+    meta = await connector.read(_read_meta_if_any, doing="open")
+    if not meta:
+        # An empty `meta` is a migration under way, which the lock makes this one wait for.
+        try:
+            await take_missing_steps(connector, steps)
+        except CredentialsError as error:
+            raise CredentialsError(
+                f"{cache} has no tables yet, and this user may not create them. Run "
+                "`xintu cache migrate` once as a user who may, then SELECT, INSERT, UPDATE and "
+                "DELETE suffice."
+            ) from error
+        return
+    version = usable_version(cache, meta, steps)
+    if version < steps[-1].number:
+        raise SchemaError(
+            f"{cache} has schema {version}, this xintu wants {steps[-1].number}. "
+            "Dump the database, then run: xintu cache migrate"
+        )
+    await _refuse_foreign_text(connector)
+
+
+async def take_missing_steps(connector: Connector, steps: Sequence[Step] = STEPS) -> int:
+    """Take the database through the steps it lacks; return how many those were."""
+
+    def take(dialect: Dialect) -> Script[int]:
+        return _take_steps(dialect, f"the cache {connector.url}", steps)
+
+    return await connector.write(take, doing="migrate")
+
+
+def _read_meta_if_any(dialect: Dialect) -> Script[dict[str, str]]:
+    """Read `meta`; empty where the database has no such table."""
+    reply = yield Statement(
+        "SELECT COUNT(*) FROM information_schema.tables"
+        " WHERE table_schema = DATABASE() AND table_name = 'meta'"
+    )
+    if not reply.rows[0][0]:
+        return {}
+    return (yield from read_meta(dialect))
+
+
+def _take_steps(dialect: Dialect, cache: str, steps: Sequence[Step]) -> Script[int]:
+    lock = "CONCAT('xintu.', LEFT(DATABASE(), 50))"
+    reply = yield Statement(f"SELECT GET_LOCK({lock}, {_LOCK_SECONDS})")
+    if reply.rows[0][0] != 1:
+        raise SchemaError(
+            f"{cache} is being migrated by someone else since {_LOCK_SECONDS} s. Try again later."
+        )
+    yield Statement(META_MYSQL)
+    meta = yield from read_meta(dialect)
+    version = usable_version(cache, meta, steps) if meta else 0
+    missing = [step for step in steps if step.number > version]
+    for step in missing:
+        for statement in step.mysql:
+            yield Statement(statement)
+        written = {
+            "schema": str(step.number),
+            "oldest_reader": str(step.oldest_reader),
+            "cache_id": meta.setdefault("cache_id", secrets.token_hex(16)),
+        }
+        for name, value in sorted(written.items()):
+            yield Statement(
+                "INSERT INTO meta (name, value) VALUES (?, ?)"
+                " ON DUPLICATE KEY UPDATE value = VALUES(value)",
+                (name, value),
+            )
+    yield Statement(f"SELECT RELEASE_LOCK({lock})")
+    return len(missing)
+
+
+async def _refuse_foreign_text(connector: Connector) -> None:
+    """Refuse tables whose text somebody converted.
+
+    In latin1 Chinese is lost; in a case-insensitive collation two different keys are one.
+    """
+
+    def find(_dialect: Dialect) -> Script[list[str]]:
+        reply = yield Statement(
+            "SELECT CONCAT(table_name, '.', column_name, ' is ', collation_name)"
+            " FROM information_schema.columns WHERE table_schema = DATABASE()"
+            f" AND table_name IN ({', '.join('?' * len(TABLES))})"
+            f" AND collation_name NOT IN ({', '.join('?' * len(_COLLATIONS))}) ORDER BY 1",
+            (*TABLES, *_COLLATIONS),
+        )
+        return [str(row[0]) for row in reply.rows]
+
+    wrong = await connector.read(find, doing="open")
+    if wrong:
+        raise SchemaError(
+            f"the cache {connector.url} has text in the wrong collation: {wrong[0]}"
+            f"{f' and {len(wrong) - 1} more' if wrong[1:] else ''}. "
+            "Convert it back to utf8mb4_bin (hashes to ascii_bin), or copy it to a new database."
+        )

@@ -1,0 +1,342 @@
+"""What a cache can tell about the past: for `stats`, estimates and the report.
+
+Moments are UTC texts of the database; `since` is "" for all time. Sums of money are per
+currency; a call whose price was unknown is counted in `unpriced`, never as 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from xintu_cli.records import Source
+from xintu_cli.storage.cache import SqlCache
+from xintu_cli.storage.dialect import Dialect
+from xintu_cli.storage.schema import RUN_COUNTS
+from xintu_cli.storage.script import Script, Statement
+from xintu_cli.storage.verbs.clock import clock, later
+
+_RECENT_RUNS = 20
+_MOST_HIT = 10
+_USAGE_CALLS = 1_000
+_PERCENTILES = (50, 90, 99)
+_DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """One run; `counts` are named as in `RunSummary`."""
+
+    run_id: str
+    host: str
+    version: str
+    policy: str
+    started_at: str
+    finished_at: str | None
+    status: str
+    exit_code: int | None
+    counts: dict[str, int]
+    cost: float | None
+    currency: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DayLine:
+    """One day's runs: photos found, and how they were answered."""
+
+    day: str
+    runs: int
+    found: int
+    cached: int
+    llm: int
+    local: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryLine:
+    """How often a source gave a category, and how sure it was on average (0..1)."""
+
+    category: str
+    source: str
+    photos: int
+    mean_confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderLine:
+    """One model's attempts; percentiles are of successful ones that the log still holds."""
+
+    provider: str
+    model: str
+    source: str
+    attempts: int
+    ok: int
+    tokens_in: int
+    tokens_out: int
+    cost: float
+    unpriced: int
+    currency: str
+    mean_ms: float
+    p50_ms: float | None
+    p90_ms: float | None
+    p99_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FailureLine:
+    """How often a provider's attempts ended in one way."""
+
+    provider: str
+    outcome: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class HitLine:
+    """An image whose answer has often been reused."""
+
+    image_hash: str
+    category: str
+    source: str
+    hits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Calls that cached LLM answers made unnecessary, and what those answers had cost."""
+
+    calls: int
+    cost: float
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Images that both an LLM and the local model have answered, and how many alike."""
+
+    both: int
+    alike: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Everything `stats` shows, of one task."""
+
+    since: str
+    runs: int
+    counts: dict[str, int]
+    seconds: float
+    recent_runs: tuple[RunLine, ...]
+    days: tuple[DayLine, ...]
+    categories: tuple[CategoryLine, ...]
+    providers: tuple[ProviderLine, ...]
+    failures: tuple[FailureLine, ...]
+    most_hit: tuple[HitLine, ...]
+    saved: tuple[Saved, ...]
+    agreement: Agreement
+
+    @property
+    def hit_rate(self) -> float | None:
+        """The share of answered photos that the cache answered; None without any."""
+        answered = sum(self.counts[source] for source in ("cached", "llm", "local"))
+        return self.counts["cached"] / answered if answered else None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Mean tokens of a model's latest successful calls, and of how many."""
+
+    calls: int
+    tokens_in: float
+    tokens_out: float
+
+
+async def read_statistics(cache: SqlCache, task: str, *, days: int | None = None) -> Statistics:
+    """Collect the figures of the last `days` days, or of all time."""
+    return await cache.connector.read(partial(_statistics, task=task, days=days), doing="read from")
+
+
+async def mean_usage(cache: SqlCache, provider: str, model: str) -> Usage | None:
+    """Return what a model's calls really used; None before the first one."""
+    return await cache.connector.read(
+        partial(_mean_usage, provider=provider, model=model), doing="read from"
+    )
+
+
+def _statistics(dialect: Dialect, *, task: str, days: int | None) -> Script[Statistics]:
+    now = yield from clock(dialect)
+    since = "" if days is None else later(now, seconds=-days * _DAY_SECONDS)
+    # MySQL compares a DATETIME with no empty text: all time begins before photography.
+    start = since or "1000-01-01 00:00:00.000"
+    runs, counts, seconds = yield from _run_totals(start)
+    return Statistics(
+        since=since,
+        runs=runs,
+        counts=counts,
+        seconds=seconds,
+        recent_runs=(yield from _recent_runs(start)),
+        days=(yield from _days(start)),
+        categories=(yield from _categories(task, start)),
+        providers=(yield from _providers(start)),
+        failures=(yield from _failures(start)),
+        most_hit=(yield from _most_hit(task)),
+        saved=(yield from _saved(task)),
+        agreement=(yield from _agreement(task)),
+    )
+
+
+def _run_totals(start: str) -> Script[tuple[int, dict[str, int], float]]:
+    sums = ", ".join(f"COALESCE(SUM({count}), 0)" for count in RUN_COUNTS)
+    reply = yield Statement(
+        f"SELECT COUNT(*), COALESCE(SUM(seconds), 0), {sums} FROM run WHERE started_at >= ?",
+        (start,),
+    )
+    runs, seconds, *counts = reply.rows[0]
+    named = zip(RUN_COUNTS, map(int, counts), strict=True)
+    return int(runs), dict(named), float(seconds)
+
+
+def _recent_runs(start: str) -> Script[tuple[RunLine, ...]]:
+    columns = (
+        *("run_id", "host", "version", "policy", "started_at", "finished_at", "status"),
+        *("exit_code", "cost", "currency", "seconds", *RUN_COUNTS),
+    )
+    reply = yield Statement(
+        f"SELECT {', '.join(columns)} FROM run WHERE started_at >= ?"
+        f" ORDER BY started_at DESC LIMIT {_RECENT_RUNS}",
+        (start,),
+    )
+    return tuple(
+        RunLine(
+            *row[:8],
+            cost=row[8],
+            currency=row[9],
+            seconds=row[10],
+            counts=dict(zip(RUN_COUNTS, row[11:], strict=True)),
+        )
+        for row in reply.rows
+    )
+
+
+def _days(start: str) -> Script[tuple[DayLine, ...]]:
+    reply = yield Statement(
+        "SELECT DATE(started_at), COUNT(*), SUM(found), SUM(cached), SUM(llm), SUM(local),"
+        " SUM(failed) FROM run WHERE started_at >= ? GROUP BY DATE(started_at) ORDER BY 1",
+        (start,),
+    )
+    return tuple(DayLine(str(row[0]), *map(int, row[1:])) for row in reply.rows)
+
+
+def _categories(task: str, start: str) -> Script[tuple[CategoryLine, ...]]:
+    reply = yield Statement(
+        "SELECT category, source, COUNT(*), AVG(confidence) FROM classification"
+        " WHERE task = ? AND created_at >= ? GROUP BY category, source"
+        " ORDER BY COUNT(*) DESC, category, source",
+        (task, start),
+    )
+    return tuple(CategoryLine(*row) for row in reply.rows)
+
+
+def _providers(start: str) -> Script[tuple[ProviderLine, ...]]:
+    latencies = yield from _latencies(start)
+    reply = yield Statement(
+        "SELECT provider, model, MAX(source), SUM(attempts), SUM(ok), SUM(tokens_in),"
+        " SUM(tokens_out), SUM(cost), SUM(unpriced), MAX(currency), SUM(latency_ms)"
+        " FROM daily WHERE day >= ? GROUP BY provider, model ORDER BY 4 DESC, provider, model",
+        (start[:10],),
+    )
+    lines = []
+    for provider, model, source, attempts, ok, inward, outward, cost, *rest in reply.rows:
+        unpriced, currency, latency_ms = rest
+        at = latencies.get((provider, model), {})
+        lines.append(
+            ProviderLine(
+                provider=provider,
+                model=model,
+                source=source,
+                attempts=int(attempts),
+                ok=int(ok),
+                tokens_in=int(inward),
+                tokens_out=int(outward),
+                cost=float(cost),
+                unpriced=int(unpriced),
+                currency=currency,
+                mean_ms=float(latency_ms) / int(attempts),
+                p50_ms=at.get(50),
+                p90_ms=at.get(90),
+                p99_ms=at.get(99),
+            )
+        )
+    return tuple(lines)
+
+
+def _latencies(start: str) -> Script[dict[tuple[str, str], dict[int, float]]]:
+    """Percentiles by nearest rank: the smallest latency that p % of the calls did not exceed."""
+    found: dict[tuple[str, str], dict[int, float]] = {}
+    for percent in _PERCENTILES:
+        reply = yield Statement(
+            "SELECT provider, model, latency_ms FROM (SELECT provider, model, latency_ms,"
+            " ROW_NUMBER() OVER (PARTITION BY provider, model ORDER BY latency_ms) AS place,"
+            " COUNT(*) OVER (PARTITION BY provider, model) AS calls"
+            " FROM request_log WHERE outcome = 'ok' AND created_at >= ?) AS ranked"
+            " WHERE place * 100 >= calls * ? AND (place - 1) * 100 < calls * ?",
+            (start, percent, percent),
+        )
+        for provider, model, latency_ms in reply.rows:
+            found.setdefault((provider, model), {})[percent] = float(latency_ms)
+    return found
+
+
+def _failures(start: str) -> Script[tuple[FailureLine, ...]]:
+    reply = yield Statement(
+        "SELECT provider, outcome, COUNT(*) FROM request_log WHERE outcome <> 'ok'"
+        " AND created_at >= ? GROUP BY provider, outcome ORDER BY 3 DESC, provider, outcome",
+        (start,),
+    )
+    return tuple(FailureLine(*row) for row in reply.rows)
+
+
+def _most_hit(task: str) -> Script[tuple[HitLine, ...]]:
+    reply = yield Statement(
+        "SELECT image_hash, category, source, hit_count FROM classification WHERE task = ?"
+        f" AND hit_count > 0 ORDER BY hit_count DESC, image_hash LIMIT {_MOST_HIT}",
+        (task,),
+    )
+    return tuple(HitLine(*row) for row in reply.rows)
+
+
+def _saved(task: str) -> Script[tuple[Saved, ...]]:
+    reply = yield Statement(
+        "SELECT SUM(hit_count), SUM(hit_count * COALESCE(cost, 0)), currency FROM classification"
+        f" WHERE task = ? AND source = '{Source.LLM}' AND hit_count > 0"
+        " GROUP BY currency ORDER BY currency",
+        (task,),
+    )
+    return tuple(Saved(int(calls), float(cost), currency) for calls, cost, currency in reply.rows)
+
+
+def _agreement(task: str) -> Script[Agreement]:
+    reply = yield Statement(
+        "SELECT COUNT(*), COALESCE(SUM(asked.category = guessed.category), 0)"
+        " FROM classification asked JOIN classification guessed"
+        " ON guessed.image_hash = asked.image_hash AND guessed.task = asked.task"
+        f" AND guessed.source = '{Source.LOCAL}'"
+        f" WHERE asked.task = ? AND asked.source = '{Source.LLM}'",
+        (task,),
+    )
+    both, alike = reply.rows[0]
+    return Agreement(int(both), int(alike))
+
+
+def _mean_usage(_dialect: Dialect, *, provider: str, model: str) -> Script[Usage | None]:
+    reply = yield Statement(
+        "SELECT COUNT(*), AVG(tokens_in), AVG(tokens_out) FROM (SELECT tokens_in, tokens_out"
+        " FROM request_log WHERE provider = ? AND model = ? AND outcome = 'ok'"
+        " AND tokens_in IS NOT NULL AND tokens_out IS NOT NULL"
+        f" ORDER BY id DESC LIMIT {_USAGE_CALLS}) AS latest",
+        (provider, model),
+    )
+    calls, inward, outward = reply.rows[0]
+    return Usage(int(calls), float(inward), float(outward)) if calls else None

@@ -1,0 +1,31 @@
+"""The database's own clock and what it says of itself; no machine's clock decides anything."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from xintu_cli.storage.dialect import Dialect
+from xintu_cli.storage.script import Script, Statement
+
+
+def clock(dialect: Dialect) -> Script[str]:
+    """Fetch the database's UTC time, as text that sorts."""
+    reply = yield Statement(dialect.clock)
+    return str(reply.rows[0][0])
+
+
+def read_meta(_dialect: Dialect) -> Script[dict[str, str]]:
+    """Read what the database says of itself: `schema`, `oldest_reader`, `cache_id`."""
+    reply = yield Statement("SELECT name, value FROM meta")
+    return dict(reply.rows)
+
+
+def later(moment: str, *, seconds: float) -> str:
+    """Return the database time `seconds` after `moment`."""
+    end = datetime.fromisoformat(moment) + timedelta(seconds=seconds)
+    return end.isoformat(" ", "milliseconds")
+
+
+def as_utc(moment: str) -> datetime:
+    """Read a database time."""
+    return datetime.fromisoformat(moment).replace(tzinfo=UTC)
