@@ -90,9 +90,15 @@ async def _draining(stage: Stage, control: Control) -> None:
     """Run a stage; if it fails, let the others finish what they have: it may be paid for."""
     try:
         await stage()
-    except XintuError as error:
-        control.fail(error)
-    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+    except* XintuError as group:
+        control.fail(_first(group))
+    except* (anyio.BrokenResourceError, anyio.ClosedResourceError):
         # Whoever this stage feeds has failed, and has said so.
         if control.error is None:
             raise
+
+
+def _first(group: BaseExceptionGroup[XintuError]) -> XintuError:
+    """Return the first error of a group; what follows it is its consequence."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -18,7 +18,7 @@ def measure(place: Place) -> list[Row]:
     """See the files for the first time (every one is read), then again (none is)."""
     photos = trees.linked_photos(place.path / "photos", FILES, ORIGINALS)
     place.state.mkdir(mode=0o700)
-    cache = place.state / "cache.db"
+    cache = f"sqlite:///{place.state}/cache.db"
     seed: list[Argument] = [
         sys.executable,
         "-m",

@@ -23,7 +23,7 @@ def measure(place: Place) -> list[Row]:
     """Answer the photos in a cache, see them for the first time, then again and again."""
     photos = trees.small_photos(place.path / "photos", PHOTOS)
     place.state.mkdir(mode=0o700)
-    cache = place.state / "cache.db"
+    cache = f"sqlite:///{place.state}/cache.db"
     succeed(run([sys.executable, "-m", "tests.benchmarks.seed", photos, cache]))
     first_pass = min(_first_pass(place, photos) for _ in range(2))
 

@@ -39,7 +39,8 @@ def check_accounts(summary: Mapping[str, Any]) -> None:
     assert summary["unchanged"] <= summary["found"], summary
     assert summary["duplicates"] <= summary["cached"], summary
     assert summary["upgraded"] <= summary["llm"], summary
-    assert summary["failures_total"] == summary["failed"], summary
+    # Directories that cannot be read are failures too, but no photos that were found.
+    assert summary["failures_total"] >= summary["failed"], summary
     assert len(summary["failures"]) == min(1000, summary["failures_total"]), summary
 
 

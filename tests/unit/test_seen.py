@@ -40,6 +40,16 @@ def test_new_and_old_images_in_any_order() -> None:
     assert len(seen) == len(truth)
 
 
+def test_it_can_be_asked_without_being_told() -> None:
+    known, strange = hashes(300), hashes(300, seed=2)
+    seen = SeenImages()
+    for image in known:
+        seen.add(image)
+    assert all(image in seen for image in known)
+    assert not any(image in seen for image in strange)
+    assert len(seen) == 300
+
+
 def test_images_that_fall_into_one_slot_are_told_apart() -> None:
     # The slot is taken from the low bits of the first 64.
     images = [f"{number:04x}" + "0" * 28 for number in range(1, 400)]

@@ -24,14 +24,15 @@ class SeenImages:
         return self._count
 
     def __contains__(self, image_hash: object) -> bool:
-        value, slot = self._find(str(image_hash))
-        return self._slots[slot] == value
+        value = _value(str(image_hash))
+        return self._slots[self._slot_of(value)] == value
 
     def add(self, image_hash: str) -> bool:
         """Remember an image; return whether it was new."""
-        value, slot = self._find(image_hash)
+        value = _value(image_hash)
+        slot = self._slot_of(value)
         slots = self._slots
-        if slots[slot] == value:
+        if slots[slot] != _EMPTY:
             return False
         slots[slot] = value
         self._count += 1
@@ -39,15 +40,14 @@ class SeenImages:
             self._grow()
         return True
 
-    def _find(self, image_hash: str) -> tuple[int, int]:
-        """Return an image's 64 bits and the slot that holds them, or would."""
-        value = int(image_hash[:16], 16) or 1
+    def _slot_of(self, value: int) -> int:
+        """Return the slot that holds a value, or the empty one where it would go."""
         slots = self._slots
         mask = len(slots) - 1
         slot = value & mask
-        while slots[slot] not in (_EMPTY, value):
+        while (held := slots[slot]) and held != value:
             slot = (slot + 1) & mask
-        return value, slot
+        return slot
 
     def _grow(self) -> None:
         old = self._slots
@@ -61,3 +61,8 @@ class SeenImages:
                     slot = (slot + 1) & mask
                 slots[slot] = value
         self._slots = slots
+
+
+def _value(image_hash: str) -> int:
+    """Return the first 64 bits of a hash; 0 means an empty slot."""
+    return int(image_hash[:16], 16) or 1

@@ -22,11 +22,13 @@ _DARWIN_NAME_LENGTH = 16
 
 
 def network_file_system(directory: Path) -> str | None:
-    """Return the type of the network file system `directory` is on; None where it is local.
+    """Return the type of the network file system `directory` is (or will be) on, else None.
 
     Unknown types count as local: refusing a disk nobody has heard of would shut people out.
     """
-    kind = _darwin_type(directory) if sys.platform == "darwin" else _linux_type(directory)
+    # An absent directory will be made on the file system of its nearest ancestor.
+    place = next(p for p in (directory, *directory.parents) if p.exists())
+    kind = _darwin_type(place) if sys.platform == "darwin" else _linux_type(place)
     is_network = kind in _NETWORK or kind.startswith("fuse.") or kind == "fuse"
     return kind if is_network else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sqlite3
 from collections.abc import Sequence
@@ -23,8 +24,8 @@ def prepare(path: Path, steps: Sequence[Step] = STEPS) -> int:
     Raises `ConfigurationError` on a network file system, `SchemaError` where the file is
     newer or none of ours; sqlite3's own errors pass through.
     """
-    localfile.create_private(path)
     refuse_network(path)
+    localfile.create_private(path)
     version = read_version(path, steps)
     if version == steps[-1].number:
         return 0
@@ -77,7 +78,7 @@ def read_version(path: Path, steps: Sequence[Step] = STEPS) -> int:
 def back_up(path: Path, version: int) -> Path:
     """Copy the database beside itself before its schema changes; return the copy's path."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    backup = path.with_name(f"{path.name}.schema{version}-{stamp}.bak")
+    backup = path.with_name(f"{path.name}.schema{version}-{stamp}-{os.getpid()}.bak")
     localfile.create_private(backup)
     with closing(localfile.connect(path)) as connection:
         connection.execute("VACUUM INTO ?", (str(backup),))

@@ -35,10 +35,10 @@ class RunLine:
     finished_at: str | None
     status: str
     exit_code: int | None
-    counts: dict[str, int]
     cost: float | None
     currency: str
     seconds: float
+    counts: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,23 +201,18 @@ def _run_totals(start: str) -> Script[tuple[int, dict[str, int], float]]:
 def _recent_runs(start: str) -> Script[tuple[RunLine, ...]]:
     columns = (
         *("run_id", "host", "version", "policy", "started_at", "finished_at", "status"),
-        *("exit_code", "cost", "currency", "seconds", *RUN_COUNTS),
+        *("exit_code", "cost", "currency", "seconds"),
     )
     reply = yield Statement(
-        f"SELECT {', '.join(columns)} FROM run WHERE started_at >= ?"
+        f"SELECT {', '.join((*columns, *RUN_COUNTS))} FROM run WHERE started_at >= ?"
         f" ORDER BY started_at DESC LIMIT {_RECENT_RUNS}",
         (start,),
     )
-    return tuple(
-        RunLine(
-            *row[:8],
-            cost=row[8],
-            currency=row[9],
-            seconds=row[10],
-            counts=dict(zip(RUN_COUNTS, row[11:], strict=True)),
-        )
-        for row in reply.rows
-    )
+    lines = []
+    for row in reply.rows:
+        counts = dict(zip(RUN_COUNTS, row[len(columns) :], strict=True))
+        lines.append(RunLine(**dict(zip(columns, row, strict=False)), counts=counts))
+    return tuple(lines)
 
 
 def _days(start: str) -> Script[tuple[DayLine, ...]]:

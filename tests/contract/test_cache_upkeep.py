@@ -1,0 +1,353 @@
+"""Statistics, pruning, copying, checking: the same on every database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.support.databases import CacheDatabase, MariaDb
+from xintu_cli.records import (
+    Answer,
+    Attempt,
+    Classification,
+    Refusal,
+    RunRow,
+    RunSummary,
+    Settlement,
+    Source,
+)
+from xintu_cli.storage.cache import SqlCache
+from xintu_cli.storage.copying import copy_cache
+from xintu_cli.storage.statistics import Agreement, Saved, Usage, mean_usage, read_statistics
+from xintu_cli.storage.upkeep import PruneRules, check, prune
+from xintu_cli.storage.urls import migrate_cache, open_cache
+
+pytestmark = pytest.mark.anyio
+
+TASK = "0123456789abcdef"
+OTHER_TASK = "fedcba9876543210"
+RUN = "a" * 32
+PHOTOS = [f"{number:032x}" for number in range(1, 2_501)]
+CAT, DOG, BIRD = PHOTOS[:3]
+LONG_AGO = "2020-01-01 00:00:00.000"
+
+
+@pytest.fixture
+async def cache(database: CacheDatabase) -> AsyncIterator[SqlCache]:
+    """Open an empty cache."""
+    async with open_cache(database.url) as opened:
+        yield opened
+
+
+def call(latency_ms: float = 100.0, outcome: str = "ok", cost: float | None = 0.25) -> Attempt:
+    return Attempt(Source.LLM, "qwen", "vl", outcome, latency_ms, 900, 60, cost, "USD")
+
+
+def llm(category: str = "pets", *attempts: Attempt) -> Answer:
+    return Answer(
+        Classification(category, 0.75, f"a {category}"),
+        Source.LLM,
+        "qwen",
+        "vl",
+        attempts=attempts or (call(),),
+    )
+
+
+def local(category: str = "pets", model: str = "lite@1") -> Answer:
+    return Answer(Classification(category, 0.5), Source.LOCAL, "local", model)
+
+
+def settlement(*answers: tuple[str, Answer], **changes: object) -> Settlement:
+    made = Settlement(RUN, TASK, answers=answers)
+    return replace(made, **changes) if changes else made  # type: ignore[arg-type]
+
+
+# ---- statistics ------------------------------------------------------------------------------
+
+
+async def test_an_empty_cache_has_empty_statistics(cache: SqlCache) -> None:
+    statistics = await read_statistics(cache, TASK)
+    assert statistics.runs == 0
+    assert statistics.hit_rate is None
+    shown = (statistics.providers, statistics.recent_runs, statistics.categories)
+    assert shown == ((), (), ())
+    assert await mean_usage(cache, "qwen", "vl") is None
+
+
+async def test_runs_add_up(cache: SqlCache) -> None:
+    for number in range(2):
+        run_id = f"{number:032x}"
+        await cache.start_run(RunRow(run_id, "here", "1.0", "hybrid"))
+        await cache.finish_run(
+            RunSummary(run_id, "done", 0, 10, 6, 3, 0, 1, 0, 0, cost=0.5, seconds=2.0)
+        )
+    statistics = await read_statistics(cache, TASK, days=7)
+    assert (statistics.runs, statistics.seconds) == (2, 4.0)
+    assert statistics.counts["found"] == 20
+    assert statistics.hit_rate == 12 / 18
+    assert [(d.runs, d.found, d.cached, d.llm, d.failed) for d in statistics.days] == [
+        (2, 20, 12, 6, 2)
+    ]
+    (latest, _) = statistics.recent_runs
+    assert (latest.host, latest.status, latest.counts["cached"], latest.cost) == (
+        "here",
+        "done",
+        6,
+        0.5,
+    )
+
+
+async def test_old_runs_are_outside_the_last_days(cache: SqlCache, database: CacheDatabase) -> None:
+    await cache.start_run(RunRow(RUN, "here", "1.0", "hybrid"))
+    database.fetch(f"UPDATE run SET started_at = '{LONG_AGO}'")
+    assert (await read_statistics(cache, TASK, days=30)).runs == 0
+    assert (await read_statistics(cache, TASK)).runs == 1
+
+
+async def test_categories_tell_count_and_mean_confidence_by_source(cache: SqlCache) -> None:
+    await cache.settle(settlement((CAT, llm()), (DOG, llm()), (BIRD, local("foods"))))
+    lines = (await read_statistics(cache, TASK)).categories
+    assert [(c.category, c.source, c.photos, c.mean_confidence) for c in lines] == [
+        ("pets", "llm", 2, 0.75),
+        ("foods", "local", 1, 0.5),
+    ]
+
+
+async def test_providers_tell_money_failures_and_latencies(cache: SqlCache) -> None:
+    calls = [call(float(latency)) for latency in range(1, 101)]
+    await cache.settle(settlement((CAT, llm("pets", *calls))))
+    await cache.settle(settlement(attempts=((DOG, call(5_000.0, "throttled", None)),)))
+    statistics = await read_statistics(cache, TASK)
+    (line,) = statistics.providers
+    assert (line.provider, line.model, line.source, line.currency) == ("qwen", "vl", "llm", "USD")
+    assert (line.attempts, line.ok, line.unpriced, line.cost) == (101, 100, 1, 25.0)
+    assert (line.p50_ms, line.p90_ms, line.p99_ms) == (50.0, 90.0, 99.0)
+    assert [(f.provider, f.outcome, f.attempts) for f in statistics.failures] == [
+        ("qwen", "throttled", 1)
+    ]
+
+
+async def test_savings_are_what_the_reused_answers_had_cost(cache: SqlCache) -> None:
+    await cache.settle(settlement((CAT, llm()), (DOG, llm()), (BIRD, local())))
+    await cache.settle(settlement(hits=(CAT, DOG, BIRD)))
+    await cache.settle(settlement(hits=(CAT,)))
+    statistics = await read_statistics(cache, TASK)
+    assert statistics.saved == (Saved(3, 0.75, "USD"),)
+    assert [(line.image_hash, line.hits) for line in statistics.most_hit] == [
+        (CAT, 2),
+        (DOG, 1),
+        (BIRD, 1),
+    ]
+
+
+async def test_agreement_compares_both_answers_of_one_image(cache: SqlCache) -> None:
+    await cache.settle(settlement((CAT, llm()), (DOG, llm("foods")), (BIRD, llm())))
+    await cache.settle(settlement((CAT, local()), (DOG, local())))
+    assert (await read_statistics(cache, TASK)).agreement == Agreement(both=2, alike=1)
+
+
+async def test_usage_is_the_mean_of_real_calls(cache: SqlCache) -> None:
+    cheap = replace(call(), tokens_in=100, tokens_out=20)
+    await cache.settle(settlement((CAT, llm("pets", call(), cheap, call(outcome="unknown")))))
+    assert await mean_usage(cache, "qwen", "vl") == Usage(2, 500.0, 40.0)
+    assert await mean_usage(cache, "qwen", "another") is None
+
+
+# ---- pruning ---------------------------------------------------------------------------------
+
+
+async def test_pruning_the_log_keeps_answers_and_totals(
+    cache: SqlCache, database: CacheDatabase
+) -> None:
+    await cache.settle(settlement(*((photo, llm()) for photo in PHOTOS)))
+    database.fetch(f"UPDATE request_log SET created_at = '{LONG_AGO}'")
+    await cache.settle(settlement((CAT, llm())))
+    before = (await read_statistics(cache, TASK)).providers[0]
+    counted = await prune(cache, PruneRules(), dry_run=True)
+    pruned = await prune(cache, PruneRules())
+    assert counted == pruned
+    assert (pruned.request_log, pruned.total) == (2_500, 2_500)
+    rows = (await cache.info()).rows
+    assert (rows["request_log"], rows["classification"]) == (1, 2_500)
+    after = (await read_statistics(cache, TASK)).providers[0]
+    assert (after.attempts, after.cost) == (before.attempts, before.cost) == (2_501, 625.25)
+
+
+async def test_what_is_over_is_pruned(cache: SqlCache, database: CacheDatabase) -> None:
+    await cache.settle(settlement(refusals=((CAT, Refusal("qwen", "policy")),)))
+    await cache.claim(TASK, [CAT, DOG], run_id=RUN, host="here", seconds=60)
+    database.fetch(f"UPDATE refusal SET retry_after = '{LONG_AGO}'")
+    database.fetch(f"UPDATE claim SET expires_at = '{LONG_AGO}' WHERE image_hash = '{CAT}'")
+    database.fetch(f"UPDATE settlement SET settled_at = '{LONG_AGO}'")
+    pruned = await prune(cache, PruneRules())
+    assert (pruned.refusal, pruned.claim, pruned.settlement) == (1, 1, 1)
+    assert (await cache.info()).rows["claim"] == 1
+
+
+async def test_answers_go_only_when_they_are_named(cache: SqlCache) -> None:
+    await cache.settle(settlement((CAT, llm()), (CAT, local(model="lite@1"))))
+    await cache.settle(settlement((DOG, local(model="lite@2"))))
+    await cache.settle(settlement((CAT, llm()), task=OTHER_TASK))
+    await cache.set_labels("xintu", [(CAT, "pets")], who="me")
+    assert (await prune(cache, PruneRules())).total == 0
+    assert (await prune(cache, PruneRules(local_model="lite@2"))).local_answers == 1
+    assert (await prune(cache, PruneRules(task=OTHER_TASK))).task_answers == 1
+    left = {(task, a.image_hash, a.source) async for task, a in cache.answers()}
+    assert left == {(TASK, CAT, "llm"), (TASK, DOG, "local")}
+    assert (await cache.info()).rows["manual_label"] == 1
+
+
+# ---- checking --------------------------------------------------------------------------------
+
+
+async def test_a_sound_cache_has_no_problems(cache: SqlCache) -> None:
+    await cache.settle(settlement((CAT, llm())))
+    assert await check(cache) == []
+
+
+async def test_rows_that_xintu_would_not_write_are_told(
+    cache: SqlCache, database: CacheDatabase
+) -> None:
+    await cache.settle(settlement((CAT, llm()), (DOG, llm())))
+    database.fetch(f"UPDATE classification SET confidence = 7 WHERE image_hash = '{CAT}'")
+    (problem,) = await check(cache)
+    assert "1 rows are none that xintu writes" in problem
+
+
+# ---- copying ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other_url(database: CacheDatabase, mariadb: MariaDb, tmp_path: Path) -> str:
+    """Return the URL of an empty cache of the other kind."""
+    if database.kind == "mysql":
+        return f"sqlite:///{tmp_path / 'other.db'}"
+    return mariadb.url(mariadb.create_database())
+
+
+async def everything(cache: SqlCache) -> list[tuple[object, ...]]:
+    return [
+        (task, a.image_hash, a.source, a.category, a.description, a.model, a.created_at)
+        async for task, a in cache.answers()
+    ]
+
+
+async def test_a_copy_holds_answers_labels_and_refusals(cache: SqlCache, other_url: str) -> None:
+    await cache.settle(settlement(*((photo, llm()) for photo in PHOTOS)))
+    await cache.settle(settlement((CAT, local()), refusals=((DOG, Refusal("gpt", "policy")),)))
+    await cache.set_labels("xintu", [(CAT, "照片")], who="me")
+    steps: list[tuple[int, int]] = []
+    async with open_cache(other_url) as target:
+        done = await copy_cache(cache, target, progress=lambda *step: steps.append(step))
+        assert done == 2_503
+        assert steps[-1] == (2_503, 2_503)
+        assert await everything(target) == await everything(cache)
+        assert await target.refused(TASK, [DOG]) == {DOG: {"gpt"}}
+        (label,) = [
+            row
+            for row in (await target.look_up(TASK, "xintu", [CAT]))[CAT]
+            if row.source == "manual"
+        ]
+        assert label.category == "照片"
+
+
+async def test_copying_again_changes_nothing(cache: SqlCache, other_url: str) -> None:
+    await cache.settle(settlement((CAT, llm())))
+    async with open_cache(other_url) as target:
+        await copy_cache(cache, target, progress=lambda *_: None)
+        once = await everything(target)
+        await copy_cache(cache, target, progress=lambda *_: None)
+        assert await everything(target) == once
+
+
+async def test_the_younger_of_two_answers_stays(
+    cache: SqlCache, database: CacheDatabase, other_url: str
+) -> None:
+    await cache.settle(settlement((CAT, llm("pets")), (DOG, llm("pets"))))
+    async with open_cache(other_url) as target:
+        await target.settle(settlement((CAT, llm("foods")), (DOG, llm("foods"))))
+        database.fetch(
+            f"UPDATE classification SET created_at = '{LONG_AGO}' WHERE image_hash = '{CAT}'"
+        )
+        database.fetch(
+            "UPDATE classification SET created_at = '2100-01-01 00:00:00.000'"
+            f" WHERE image_hash = '{DOG}'"
+        )
+        await copy_cache(cache, target, progress=lambda *_: None)
+        rows = await target.look_up(TASK, "xintu", [CAT, DOG])
+        assert {photo: row.category for photo, (row,) in rows.items()} == {
+            CAT: "foods",
+            DOG: "pets",
+        }
+
+
+async def test_an_interrupted_copy_goes_on_where_it_stopped(
+    cache: SqlCache, other_url: str
+) -> None:
+    await cache.settle(settlement(*((photo, llm()) for photo in PHOTOS)))
+
+    class InterruptedCopyError(Exception):
+        """Stands for whatever ends a copy."""
+
+    def interrupt(done: int, _total: int) -> None:
+        if done >= 1_000:
+            raise InterruptedCopyError
+
+    async with open_cache(other_url) as target:
+        with pytest.raises(InterruptedCopyError):
+            await copy_cache(cache, target, progress=interrupt)
+        assert await copy_cache(cache, target, progress=lambda *_: None) == 1_500
+        assert await everything(target) == await everything(cache)
+
+
+# ---- privacy and schema ----------------------------------------------------------------------
+
+
+async def test_descriptions_may_stay_at_home(database: CacheDatabase, tmp_path: Path) -> None:
+    async with (
+        open_cache(f"sqlite:///{tmp_path / 'home.db'}") as home,
+        open_cache(database.url, descriptions=home) as cache,
+    ):
+        await cache.settle(settlement((CAT, llm()), (DOG, llm())))
+        await cache.settle(settlement((DOG, llm("foods"))))
+        found = await cache.details(TASK, "xintu", [CAT, DOG])
+        assert [found[photo][0].description for photo in (CAT, DOG)] == ["a pets", "a foods"]
+        assert (await home.info()).rows["request_log"] == 0
+    assert database.fetch("SELECT DISTINCT description FROM classification") == [("",)]
+
+
+async def test_another_machines_answer_gets_no_description_of_ours(
+    database: CacheDatabase, tmp_path: Path
+) -> None:
+    async with (
+        open_cache(f"sqlite:///{tmp_path / 'home.db'}") as home,
+        open_cache(database.url, descriptions=home) as ours,
+        open_cache(database.url) as theirs,
+    ):
+        await ours.settle(settlement((CAT, llm())))
+        other = replace(llm("foods"), classification=Classification("foods", 0.9))
+        await theirs.settle(settlement((CAT, other)))
+        assert (await ours.details(TASK, "xintu", [CAT]))[CAT][0].description == ""
+
+
+async def test_migrating_makes_the_tables_once(database: CacheDatabase) -> None:
+    assert await migrate_cache(database.url) == 1
+    assert await migrate_cache(database.url) == 0
+    async with open_cache(database.url) as cache:
+        assert (await cache.info()).schema_version == 1
+
+
+async def test_migrations_at_once_do_not_disturb_each_other(database: CacheDatabase) -> None:
+    steps: list[int] = []
+
+    async def migrate() -> None:
+        steps.append(await migrate_cache(database.url))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(migrate)
+    assert sorted(steps) == [0, 0, 1]
