@@ -6,6 +6,8 @@ BIN    := $(VENV)/bin
 # `make bench ONLY=rescan`, `make test TESTS=tests/unit`
 ONLY   ?=
 TESTS  ?= tests
+# `make picture PHOTOS=~/Pictures`: a folder of real photos, else made-up ones
+PHOTOS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test check format lint types imports unit bench demo picture wheel wheel-check clean
@@ -61,8 +63,8 @@ bench: setup ## measure against bare loops, as one table; ONLY=rescan for one ro
 demo: setup ## classify, rescan and export a folder of made-up photos, here and now
 	$(BIN)/python -m tests.support.demo
 
-picture: setup ## draw the README's picture of the terminal from a real run
-	$(BIN)/python -m tests.support.picture docs/terminal.svg
+picture: setup ## draw the README's picture of the terminal from a real run (PHOTOS=folder)
+	$(BIN)/python -m tests.support.picture docs/terminal.svg $(PHOTOS)
 
 # ---- the package -------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.support.machine",
     "tests.support.databases",
     "tests.support.loop_watch",
+    "tests.support.sick_disk",
 ]
 
 

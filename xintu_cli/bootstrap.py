@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xintu_cli import __version__
-from xintu_cli.errors import ConfigurationError, ModelFileError
+from xintu_cli.errors import ConfigurationError, ModelFileError, XintuError
 from xintu_cli.interfaces import Classifier, Reporter
 from xintu_cli.jobs.check import Checked, check
 from xintu_cli.jobs.classify import Terms
@@ -35,11 +35,14 @@ from xintu_cli.stages.walk import WalkPlan, WalkRules
 from xintu_cli.storage.backlog import SqliteBacklog
 from xintu_cli.storage.index import SqliteFileIndex
 from xintu_cli.storage.spool import LocalSpool
-from xintu_cli.storage.urls import open_cache
+from xintu_cli.storage.urls import masked, open_cache, sqlite_path
 from xintu_cli.tally import Tally
 from xintu_cli.taxonomy import Taxonomy, load_taxonomy
 
 if TYPE_CHECKING:
+    from xintu_cli.jobs.doctor import Patient
+    from xintu_cli.jobs.evaluate import Examiner
+    from xintu_cli.jobs.surroundings import Terminal
     from xintu_cli.providers.manifest import ModelManifest
     from xintu_cli.storage.cache import SqlCache
 
@@ -65,7 +68,10 @@ class Workspace:
     def own_paths(self) -> tuple[bytes, ...]:
         """What a walk must not take for the user's photos."""
         outputs = [p for p in (self.settings.output, self.settings.summary) if p and p != "-"]
-        paths = [self.locations.state, *map(Path, outputs)]
+        paths = [self.locations.state, *map(expand_home, outputs)]
+        if self.cache_url.startswith("sqlite:///"):
+            cache = sqlite_path(self.cache_url)
+            paths += [cache.with_name(cache.name + end) for end in ("", "-wal", "-shm")]
         return tuple(os.fsencode(os.path.abspath(path)) for path in paths)
 
 
@@ -230,8 +236,11 @@ def walk_rules(workspace: Workspace) -> WalkRules:
 
 
 def _classifier(workspace: Workspace) -> tuple[Classifier, Acceptance, int]:
-    """Choose who answers under the run's policy, what counts as an answer, and how large
-    a picture is wanted."""
+    """Choose who answers under the run's policy, and what counts as an answer.
+
+    The third is the edge, in pixels, of the picture that is wanted.
+    """
+    from xintu_cli.providers.configured import nobody_configured
     from xintu_cli.providers.onnx import OnnxClassifier
 
     settings, taxonomy = workspace.settings, workspace.taxonomy
@@ -245,10 +254,7 @@ def _classifier(workspace: Workspace) -> tuple[Classifier, Acceptance, int]:
     )
     if settings.policy is Policy.LOCAL:
         return local, acceptance, local.needed_edge
-    raise ConfigurationError(
-        f"the policy {settings.policy} needs a provider, and none is configured. "
-        "Set DASHSCOPE_API_KEY, OPENAI_API_KEY or ANTHROPIC_API_KEY, or use --policy local."
-    )
+    raise nobody_configured(settings.policy)
 
 
 def _encoding(settings: Settings) -> Encoding | None:
@@ -256,10 +262,56 @@ def _encoding(settings: Settings) -> Encoding | None:
 
 
 def _workers(settings: Settings, control: Control) -> int:
-    """A worker a call in flight; locally one more than cores, to prepare while others infer."""
+    """Return how many work side by side: one a call in flight.
+
+    Locally one more than there are cores: it prepares while the others infer.
+    """
     return settings.concurrency if settings.policy.wants_llm else control.cores + 1
 
 
 def _new_run_id() -> str:
     """128 random bits: the owner of claims, on whatever machine."""
     return secrets.token_hex(16)
+
+
+def prepare_patient(
+    workspace: Workspace, config_files: Sequence[Path], terminal: Terminal
+) -> Patient:
+    """Say what the doctor is to look at; what cannot be had is a finding, never an error."""
+    from xintu_cli.jobs.doctor import Patient
+    from xintu_cli.jobs.provider_checks import provider_checks
+
+    model: ModelManifest | XintuError
+    try:
+        model = find_model(workspace)
+    except XintuError as error:
+        model = error
+    settings = workspace.settings
+    tables = [p for p in settings.provider if not isinstance(p, str)]
+    return Patient(
+        locations=workspace.locations,
+        taxonomy=workspace.taxonomy,
+        cache_url=workspace.cache_url,
+        model=model,
+        terminal=terminal,
+        providers=provider_checks(settings, workspace.taxonomy, os.environ),
+        secrets=config_files if masked(settings.cache) != settings.cache else (),
+        key_files=[table.api_key_file.expanduser() for table in tables if table.api_key_file],
+        outputs=[expand_home(o) for o in (settings.output, settings.summary) if o not in ("", "-")],
+    )
+
+
+@asynccontextmanager
+async def open_examiner(workspace: Workspace) -> AsyncIterator[Examiner]:
+    """Open whoever answers under the settings' policy, to be asked past the cache."""
+    from xintu_cli.jobs.evaluate import Examiner
+
+    settings = workspace.settings
+    classifier, _, edge = _classifier(workspace)
+    yield Examiner(
+        classifier=classifier,
+        reading=read_rules(settings),
+        edge=edge,
+        to_send=_encoding(settings),
+        workers=_workers(settings, Control()),
+    )

@@ -29,6 +29,8 @@ MOST_ATTEMPTS = 3
 MOST_THROTTLED = 6
 """Times that one photo may be told "too many requests" while others are answered: a picture of
 more tokens than a minute allows is told so for ever."""
+MOST_FORMS = 8
+"""Forms of a request to try: more than it has parts that can be left out."""
 LONGEST_RETRY_AFTER_SECONDS = 60.0
 """A vendor that asks for a longer pause is out, not busy."""
 _FIRST_BACKOFF_SECONDS = 0.5
@@ -93,14 +95,16 @@ class Tried:
     """One photo's failures at one provider so far, the present one included.
 
     `attempts` are those on the photo's own account: throttling and outages are not, a photo
-    keeps its attempts while a provider is down. `waited_seconds`: since the first of those, or
-    since the provider last answered anybody.
+    keeps its attempts while a provider is down; nor is a form of request that the server does
+    not know. `waited_seconds`: since the first of those, or since the provider last answered
+    anybody.
     """
 
     attempts: int = 0
     unknown_outcomes: int = 0
     misread: int = 0
     throttled: int = 0
+    reformed: int = 0
     smaller: bool = False
     waited_seconds: float = 0.0
 
@@ -109,14 +113,15 @@ class Tried:
         unavailable = isinstance(error, ProviderUnavailableError)
         throttled = isinstance(error, ProviderUnavailableError) and error.throttled
         unknown = isinstance(error, ProviderUnavailableError) and error.outcome_unknown
-        new_form = isinstance(error, RequestFormError)
-        not_its_fault = throttled or new_form or (unavailable and provider_down)
+        reformed = isinstance(error, RequestFormError)
+        not_its_fault = throttled or reformed or (unavailable and provider_down)
         return replace(
             self,
             attempts=self.attempts + (not not_its_fault),
             unknown_outcomes=self.unknown_outcomes + unknown,
             misread=self.misread + isinstance(error, AnswerError),
             throttled=self.throttled + throttled,
+            reformed=self.reformed + reformed,
         )
 
 
@@ -146,7 +151,7 @@ def decide(error: XintuError, tried: Tried, standing: Standing, random: Random) 
             return FallBack(Reason.OUTAGE)
         case ProviderUnavailableError():
             return _after_unavailable(error, tried, standing, random)
-        case RequestFormError():
+        case RequestFormError() if tried.reformed <= MOST_FORMS:
             return Retry(0.0)
         case ProviderRejectedError(too_large=True) if not tried.smaller and _may_try_again(tried):
             return Retry(0.0, smaller=True)

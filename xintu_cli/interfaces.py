@@ -16,7 +16,6 @@ from xintu_cli.records import (
     CachedRow,
     CacheInfo,
     IndexEntry,
-    Photo,
     PhotoFacts,
     RunRow,
     RunSummary,
@@ -143,8 +142,11 @@ class FileIndex(Protocol):
         """Return the entries of these paths; unknown ones are absent.
 
         Their facts (width, height, taken_at, background_color) are not read and None: see
-        `under`. `remember` keeps the stored facts of an image that is still the same.
+        `facts`. `remember` keeps the stored facts of an image that is still the same.
         """
+
+    def facts(self, paths: Sequence[bytes]) -> Mapping[bytes, PhotoFacts]:
+        """Return what decoding told of these paths; those not decoded yet are absent."""
 
     def remember(self, entries: Sequence[IndexEntry]) -> None:
         """Insert or replace entries, in one transaction."""
@@ -206,7 +208,7 @@ class Reporter(Protocol):
         """Say what is being done now, in a few words."""
 
     def walked(self) -> None:
-        """The walk is complete: the total is known."""
+        """Hear that the walk is complete: the total is known."""
 
     def notice(self, message: str, *, problem: bool = False) -> None:
         """Say one thing a person should know; plain text, escaped by the reporter.

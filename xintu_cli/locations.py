@@ -62,7 +62,7 @@ class Locations:
 def expand_home(path: str | Path) -> Path:
     """Replace a leading ~ by the home directory.
 
-    One of a user who does not exist stays: it may be a file's name (`~backup`), and
+    One of a user who does not exist stays: it may be a file's name (`~old`), and
     `Path.expanduser` would raise `RuntimeError`.
     """
     return Path(os.path.expanduser(path))  # noqa: PTH111

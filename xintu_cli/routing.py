@@ -93,7 +93,7 @@ def judge(rows: Sequence[CachedRow], acceptance: Acceptance) -> Ruling:
 
 
 def _judge_llm(row: CachedRow, acceptance: Acceptance) -> Ruling:
-    """An LLM's answer holds under every policy, unless this run is to ask an LLM again."""
+    """Rule on an LLM's answer: it holds, unless this run is to ask an LLM again."""
     if not acceptance.policy.wants_llm or acceptance.refresh is Refresh.NONE:
         return Ruling(Verdict.HIT, row)
     if acceptance.refresh is Refresh.ALL:

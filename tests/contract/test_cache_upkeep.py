@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
 
 from tests.support.databases import CacheDatabase, MariaDb
+from tests.support.settlements import (
+    BIRD,
+    CAT,
+    DOG,
+    OTHER_TASK,
+    PHOTOS,
+    RUN,
+    TASK,
+    attempt,
+    llm,
+    local,
+    settlement,
+)
 from xintu_cli.records import (
-    Answer,
-    Attempt,
     Classification,
     Refusal,
     RunRow,
     RunSummary,
-    Settlement,
-    Source,
 )
 from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.copying import copy_cache
@@ -28,42 +35,7 @@ from xintu_cli.storage.urls import migrate_cache, open_cache
 
 pytestmark = pytest.mark.anyio
 
-TASK = "0123456789abcdef"
-OTHER_TASK = "fedcba9876543210"
-RUN = "a" * 32
-PHOTOS = [f"{number:032x}" for number in range(1, 2_501)]
-CAT, DOG, BIRD = PHOTOS[:3]
 LONG_AGO = "2020-01-01 00:00:00.000"
-
-
-@pytest.fixture
-async def cache(database: CacheDatabase) -> AsyncIterator[SqlCache]:
-    """Open an empty cache."""
-    async with open_cache(database.url) as opened:
-        yield opened
-
-
-def call(latency_ms: float = 100.0, outcome: str = "ok", cost: float | None = 0.25) -> Attempt:
-    return Attempt(Source.LLM, "qwen", "vl", outcome, latency_ms, 900, 60, cost, "USD")
-
-
-def llm(category: str = "pets", *attempts: Attempt) -> Answer:
-    return Answer(
-        Classification(category, 0.75, f"a {category}"),
-        Source.LLM,
-        "qwen",
-        "vl",
-        attempts=attempts or (call(),),
-    )
-
-
-def local(category: str = "pets", model: str = "lite@1") -> Answer:
-    return Answer(Classification(category, 0.5), Source.LOCAL, "local", model)
-
-
-def settlement(*answers: tuple[str, Answer], **changes: object) -> Settlement:
-    made = Settlement(RUN, TASK, answers=answers)
-    return replace(made, **changes) if changes else made  # type: ignore[arg-type]
 
 
 # ---- statistics ------------------------------------------------------------------------------
@@ -75,7 +47,7 @@ async def test_an_empty_cache_has_empty_statistics(cache: SqlCache) -> None:
     assert statistics.hit_rate is None
     shown = (statistics.providers, statistics.recent_runs, statistics.categories)
     assert shown == ((), (), ())
-    assert await mean_usage(cache, "qwen", "vl") is None
+    assert await mean_usage(cache, "qwen", "qwen3-vl-plus") is None
 
 
 async def test_runs_add_up(cache: SqlCache) -> None:
@@ -118,12 +90,17 @@ async def test_categories_tell_count_and_mean_confidence_by_source(cache: SqlCac
 
 
 async def test_providers_tell_money_failures_and_latencies(cache: SqlCache) -> None:
-    calls = [call(float(latency)) for latency in range(1, 101)]
-    await cache.settle(settlement((CAT, llm("pets", *calls))))
-    await cache.settle(settlement(attempts=((DOG, call(5_000.0, "throttled", None)),)))
+    calls = tuple(attempt(latency_ms=float(latency)) for latency in range(1, 101))
+    refused = attempt(latency_ms=5_000.0, outcome="throttled", cost=None)
+    await cache.settle(settlement((CAT, llm(attempts=calls)), attempts=((DOG, refused),)))
     statistics = await read_statistics(cache, TASK)
     (line,) = statistics.providers
-    assert (line.provider, line.model, line.source, line.currency) == ("qwen", "vl", "llm", "USD")
+    assert (line.provider, line.model, line.source, line.currency) == (
+        "qwen",
+        "qwen3-vl-plus",
+        "llm",
+        "USD",
+    )
     assert (line.attempts, line.ok, line.unpriced, line.cost) == (101, 100, 1, 25.0)
     assert (line.p50_ms, line.p90_ms, line.p99_ms) == (50.0, 90.0, 99.0)
     assert [(f.provider, f.outcome, f.attempts) for f in statistics.failures] == [
@@ -146,14 +123,14 @@ async def test_savings_are_what_the_reused_answers_had_cost(cache: SqlCache) -> 
 
 async def test_agreement_compares_both_answers_of_one_image(cache: SqlCache) -> None:
     await cache.settle(settlement((CAT, llm()), (DOG, llm("foods")), (BIRD, llm())))
-    await cache.settle(settlement((CAT, local()), (DOG, local())))
+    await cache.settle(settlement((CAT, local("pets")), (DOG, local("pets"))))
     assert (await read_statistics(cache, TASK)).agreement == Agreement(both=2, alike=1)
 
 
 async def test_usage_is_the_mean_of_real_calls(cache: SqlCache) -> None:
-    cheap = replace(call(), tokens_in=100, tokens_out=20)
-    await cache.settle(settlement((CAT, llm("pets", call(), cheap, call(outcome="unknown")))))
-    assert await mean_usage(cache, "qwen", "vl") == Usage(2, 500.0, 40.0)
+    calls = (attempt(), attempt(tokens_in=100, tokens_out=20), attempt(outcome="unknown"))
+    await cache.settle(settlement((CAT, llm(attempts=calls))))
+    assert await mean_usage(cache, "qwen", "qwen3-vl-plus") == Usage(2, 500.0, 40.0)
     assert await mean_usage(cache, "qwen", "another") is None
 
 
@@ -315,7 +292,7 @@ async def test_descriptions_may_stay_at_home(database: CacheDatabase, tmp_path: 
         await cache.settle(settlement((CAT, llm()), (DOG, llm())))
         await cache.settle(settlement((DOG, llm("foods"))))
         found = await cache.details(TASK, "xintu", [CAT, DOG])
-        assert [found[photo][0].description for photo in (CAT, DOG)] == ["a pets", "a foods"]
+        assert [found[photo][0].description for photo in (CAT, DOG)] == ["a pets 🐈", "a foods 🐈"]
         assert (await home.info()).rows["request_log"] == 0
     assert database.fetch("SELECT DISTINCT description FROM classification") == [("",)]
 
@@ -329,7 +306,7 @@ async def test_another_machines_answer_gets_no_description_of_ours(
         open_cache(database.url) as theirs,
     ):
         await ours.settle(settlement((CAT, llm())))
-        other = replace(llm("foods"), classification=Classification("foods", 0.9))
+        other = llm(classification=Classification("foods", 0.9))
         await theirs.settle(settlement((CAT, other)))
         assert (await ours.details(TASK, "xintu", [CAT]))[CAT][0].description == ""
 

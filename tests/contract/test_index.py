@@ -136,6 +136,14 @@ def test_many_entries_are_streamed_and_may_be_forgotten_meanwhile(index: FileInd
     assert index.count_under(b"/") == 0
 
 
+def test_it_tells_where_images_lie_and_why_files_cannot_be_read(tmp_path: Path) -> None:
+    with SqliteFileIndex(tmp_path / "index.db") as index:
+        broken = entry(b"/p/bad.jpg", "")._replace(status="unreadable", reason="truncated")
+        index.remember([entry(b"/p/a"), entry(b"/p/b"), entry(b"/p/c", "c" * 32), broken])
+        assert index.paths_of(["a" * 32, "d" * 32]) == {"a" * 32: b"/p/a"}
+        assert index.unreadable_reasons() == {"truncated": 1}
+
+
 def test_several_threads_may_use_it_at_once(index: FileIndex) -> None:
     failures: list[BaseException] = []
 

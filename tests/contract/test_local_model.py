@@ -14,12 +14,13 @@ from PIL import Image
 
 from tests.support.photos import make_picture
 from xintu_cli.errors import ModelFileError
+from xintu_cli.providers.head import train_head
 from xintu_cli.providers.manifest import ModelManifest, load_manifest
 from xintu_cli.providers.onnx import OnnxClassifier, OnnxModel
 from xintu_cli.providers.onnx_views import prepare
 from xintu_cli.records import PhotoFacts, Source
 from xintu_cli.resources import data_directory
-from xintu_cli.taxonomy import load_taxonomy
+from xintu_cli.taxonomy import load_taxonomy, parse_taxonomy
 
 SHIPPED = data_directory("models") / "xintu-lite"
 TAXONOMY = load_taxonomy("xintu")
@@ -166,9 +167,7 @@ async def test_many_workers_load_the_model_once(
 
 
 @pytest.mark.anyio
-async def test_a_damaged_model_is_told_to_every_worker_and_read_once(
-    manifest: ModelManifest, tmp_path: Path
-) -> None:
+async def test_a_damaged_model_is_told_to_every_worker_and_read_once(tmp_path: Path) -> None:
     for name in ("model.onnx", "model.toml"):
         (tmp_path / name).write_bytes((SHIPPED / name).read_bytes())
     content = bytearray((tmp_path / "model.onnx").read_bytes())
@@ -182,6 +181,24 @@ async def test_a_damaged_model_is_told_to_every_worker_and_read_once(
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
     assert "damaged or was exchanged" in messages[0]
+
+
+def test_a_trained_head_answers_in_place_of_the_built_in_one(
+    manifest: ModelManifest, model: OnnxModel
+) -> None:
+    """A taxonomy of one's own: soft colours against codes, learnt from a few pictures."""
+    pictures = [make_picture(seed, (300, 200)) for seed in range(6)]
+    pictures += [qr_code(edge) for edge in range(240, 330, 15)]
+    labels = ["soft"] * 6 + ["code"] * 6
+    embeddings = np.stack([model.predict(picture).embedding for picture in pictures])
+    head = train_head(embeddings, labels, base=manifest.sha256, taxonomy="mine")
+    document = {"category": [{"key": key} for key in ("soft", "code", "other")]}
+    taxonomy = parse_taxonomy(document, origin="mine.toml", default_name="mine")
+    classifier = OnnxClassifier(manifest, taxonomy, head=head)
+    assert classifier.coverage.unserved == ("other",)
+    assert classifier.fingerprint != OnnxClassifier(manifest, TAXONOMY).fingerprint
+    said = assess_all(classifier, [make_picture(99, (300, 200)), qr_code(333)])
+    assert said == ["soft", "code"]
 
 
 def test_the_model_says_where_it_comes_from(manifest: ModelManifest) -> None:

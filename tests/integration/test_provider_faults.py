@@ -7,23 +7,24 @@ import re
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import pytest
-from anyio.abc import SocketStream
+from anyio.abc import ByteStream, SocketAttribute
 
 from tests.support.certificates import Authority
 from tests.support.providers import CANARY, TAXONOMY, Rig, open_rig, photo, profile_for
-from tests.support.vendor import open_vendor
+from tests.support.vendor import Received, open_vendor
 from tests.support.vendor_process import VendorProcess
 from tests.support.vendor_script import Script, Then, When
 from xintu_cli.decisions import Retry, Standing, Tried, decide
 from xintu_cli.errors import (
     ProviderError,
     ProviderRejectedError,
+    ProviderStoppedError,
     ProviderUnavailableError,
     RequestFormError,
 )
@@ -125,12 +126,12 @@ async def test_a_certificate_that_is_not_to_be_trusted_ends_the_call_before_anyt
 
 
 async def test_tls_that_is_cut_in_the_handshake_is_unreachable(kind: Kind) -> None:
-    async def cut(stream: SocketStream) -> None:
+    async def cut(stream: ByteStream) -> None:
         async with stream:
             await stream.receive()
 
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    port = listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 (no Django)
+    port = listener.extra(SocketAttribute.local_port)  # noqa: S610 (no Django)
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, cut)
         error = await error_at(kind, f"https://127.0.0.1:{port}/v1")
@@ -279,20 +280,47 @@ async def test_first_calls_do_not_all_pay_for_finding_out() -> None:
     assert (len(refused), len(rig.vendor.received)) == (2, 10)
 
 
-async def test_dashscopes_compatible_mode_is_asked_as_dashscope_wants_it() -> None:
-    """Known by its host; the request goes through a proxy, so that nothing leaves."""
-    script = Script.of((When(), Then(status=429, code="insufficient_quota", message="quota")))
-    async with open_vendor(script) as proxy:
-        os.environ["http_proxy"] = f"http://127.0.0.1:{proxy.port}"
-        try:
-            url = "http://dashscope.aliyuncs.com/compatible-mode/v1"
+AskedThroughProxy = Callable[[str], Awaitable[tuple[ProviderError, Received]]]
+
+
+@pytest.fixture
+def over_quota_at(monkeypatch: pytest.MonkeyPatch) -> AskedThroughProxy:
+    """Ask a vendor known by its host, through a proxy: it answers in the vendor's stead."""
+    for variable in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+
+    async def ask(url: str) -> tuple[ProviderError, Received]:
+        script = Script.always(status=429, code="insufficient_quota", message="your quota")
+        async with open_vendor(script) as proxy:
+            monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
             error = await error_at(Kind.OPENAI, url)
-        finally:
-            del os.environ["http_proxy"]
-        asked = proxy.received[0].document
+            (request,) = proxy.received
+        return error, request
+
+    return ask
+
+
+async def test_dashscopes_compatible_mode_is_asked_as_dashscope_wants_it(
+    over_quota_at: AskedThroughProxy,
+) -> None:
+    error, request = await over_quota_at("http://dashscope.aliyuncs.com/compatible-mode/v1")
+    asked = request.document
     assert (asked["enable_thinking"], asked["response_format"]["type"]) == (False, "json_object")
     assert isinstance(error, ProviderUnavailableError)
     assert error.throttled
+
+
+async def test_openai_itself_is_asked_in_its_newest_words_and_told_whose_bill_it_is(
+    over_quota_at: AskedThroughProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    error, request = await over_quota_at("http://api.openai.com/v1")
+    asked = request.document
+    assert asked["max_completion_tokens"] == 200
+    assert (asked["reasoning_effort"], asked["response_format"]["type"]) == ("none", "json_schema")
+    assert request.headers["openai-organization"] == "org-1"
+    assert isinstance(error, ProviderStoppedError)
+    assert error.out_of_money
 
 
 def test_a_refused_form_is_retried_at_once_and_costs_the_photo_no_attempt() -> None:
@@ -344,8 +372,7 @@ def test_a_process_ends_at_once_though_its_calls_would_hang_for_minutes(kind: Ki
             stderr=subprocess.STDOUT,
             text=True,
         ) as process:
-            while vendor.summary()["requests"] < 4:
-                pass  # each look waits for the server
+            vendor.wait_for(requests=4)
             output, _ = process.communicate("\n", timeout=60)
     assert (process.returncode, output) == (0, "")
 
@@ -373,7 +400,12 @@ def test_the_loudest_settings_and_a_traceback_show_no_key_and_no_picture(kind: K
     with VendorProcess({"rules": [{"when": {"numbers": [2]}, "then": echo}]}) as vendor:
         command = [sys.executable, "-c", ASKED_AND_REFUSED, kind.value, vendor.base_url(kind)]
         finished = subprocess.run(
-            command, env={**os.environ, **LOUD}, capture_output=True, text=True, timeout=60
+            command,
+            check=False,
+            env={**os.environ, **LOUD},
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
     assert finished.returncode == 1
     assert "ProviderStoppedError" in finished.stderr
@@ -388,7 +420,8 @@ def test_no_sdk_is_imported_before_its_provider_is_opened() -> None:
         "sys.exit(str([m for m in ('openai', 'dashscope', 'httpx', 'httpx2', 'requests', 'PIL')"
         " if m in sys.modules]))"
     )
+    command = [sys.executable, "-c", code]
     finished = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT
+        command, check=False, capture_output=True, text=True, timeout=60, cwd=ROOT
     )
     assert finished.stderr.strip() == "[]"

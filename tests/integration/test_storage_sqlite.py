@@ -17,17 +17,18 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.support.settler import TASK, photo
+from tests.support.next_schema import NEXT_STEPS
+from tests.support.settlements import TASK, llm, photo, settlement
 from xintu_cli.errors import (
     CacheUnreachableError,
     ConfigurationError,
     SchemaError,
     StorageError,
 )
-from xintu_cli.records import Answer, Classification, Settlement, Source
+from xintu_cli.records import Settlement
 from xintu_cli.storage import filesystems
 from xintu_cli.storage.cache import SqlCache
-from xintu_cli.storage.schema import STEPS, Step
+from xintu_cli.storage.schema import STEPS
 from xintu_cli.storage.sqlite import SqliteConnector
 from xintu_cli.storage.sqlite_schema import prepare, read_version
 from xintu_cli.storage.upkeep import check
@@ -35,20 +36,9 @@ from xintu_cli.storage.urls import open_cache
 
 pytestmark = pytest.mark.anyio
 
-ANSWER = Answer(Classification("pets", 0.9, "a cat"), Source.LLM, "qwen", "vl")
-NEXT = Step(
-    2,
-    1,
-    (
-        "ALTER TABLE classification ADD COLUMN mood TEXT NOT NULL DEFAULT ''",
-        "CREATE INDEX classification_mood ON classification (mood)",
-    ),
-    (),
-)
-
 
 def one(number: int) -> Settlement:
-    return Settlement("a" * 32, TASK, answers=((photo(number), ANSWER),))
+    return settlement((photo(number), llm()))
 
 
 def url(path: Path) -> str:
@@ -58,14 +48,17 @@ def url(path: Path) -> str:
 async def filled(path: Path, count: int) -> Path:
     """Make a cache with so many answers."""
     async with open_cache(url(path)) as cache:
-        answers = tuple((photo(number), ANSWER) for number in range(count))
-        await cache.settle(Settlement("a" * 32, TASK, answers=answers))
+        await cache.settle(settlement(*((photo(number), llm()) for number in range(count))))
     return path
 
 
 def sql(path: Path, statement: str) -> list[tuple[object, ...]]:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         return connection.execute(statement).fetchall()
+
+
+def backups(directory: Path) -> list[Path]:
+    return list(directory.glob("*.bak"))
 
 
 def digest(path: Path) -> str:
@@ -207,7 +200,7 @@ async def test_a_newer_cache_is_refused_and_left_alone(tmp_path: Path) -> None:
 
 async def test_a_newer_cache_that_still_suits_us_is_used(tmp_path: Path) -> None:
     path = await filled(tmp_path / "cache.db", 10)
-    prepare(path, (*STEPS, NEXT))
+    prepare(path, NEXT_STEPS)
     async with open_cache(url(path)) as cache:
         await cache.settle(one(99))
         assert len(await cache.look_up(TASK, "xintu", [photo(1), photo(99)])) == 2
@@ -223,38 +216,32 @@ async def test_a_cache_that_does_not_know_its_schema_is_refused(tmp_path: Path) 
 
 async def test_an_older_cache_is_backed_up_and_upgraded(tmp_path: Path) -> None:
     path = await filled(tmp_path / "cache.db", 10)
-    assert prepare(path, (*STEPS, NEXT)) == 1
+    assert prepare(path, NEXT_STEPS) == 1
     assert sql(path, "SELECT DISTINCT mood FROM classification") == [("",)]
-    (backup,) = tmp_path.glob("*.bak")
+    (backup,) = backups(tmp_path)
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
     assert read_version(backup) == 1
     assert sql(backup, "SELECT count(*) FROM classification") == [(10,)]
-    assert prepare(path, (*STEPS, NEXT)) == 0
+    assert prepare(path, NEXT_STEPS) == 0
 
 
-async def test_an_upgrade_may_be_killed_at_any_write(
+def test_an_upgrade_may_be_killed_at_any_write(
     tmp_path: Path, strace: Callable[..., list[str]]
 ) -> None:
-    upgrade = textwrap.dedent("""
-        import sys
-        from pathlib import Path
-        from tests.integration.test_storage_sqlite import NEXT
-        from xintu_cli.storage.schema import STEPS
-        from xintu_cli.storage.sqlite_schema import prepare
-        prepare(Path(sys.argv[1]), (*STEPS, NEXT))
-    """)
-    original = await filled(tmp_path / "original.db", 100)
+    original = anyio.run(filled, tmp_path / "original.db", 100)
     killed = 0
     for number in range(1, 60, 6):
         path = tmp_path / f"cache{number}.db"
         path.write_bytes(original.read_bytes())
         kill = strace("-e", "trace=pwrite64", "-e", f"inject=pwrite64:signal=KILL:when={number}")
         ended = subprocess.run(
-            [*kill, sys.executable, "-c", upgrade, path], stderr=subprocess.DEVNULL, check=False
+            [*kill, sys.executable, "-m", "tests.support.next_schema", path],
+            stderr=subprocess.DEVNULL,
+            check=False,
         )
         killed += ended.returncode != 0
-        prepare(path, (*STEPS, NEXT))
-        assert read_version(path, (*STEPS, NEXT)) == 2
+        prepare(path, NEXT_STEPS)
+        assert read_version(path, NEXT_STEPS) == 2
         assert sql(path, "SELECT count(*) FROM classification WHERE mood = ''") == [(100,)]
         assert sql(path, "PRAGMA integrity_check") == [("ok",)]
     assert killed > 3
@@ -283,18 +270,22 @@ async def test_a_writer_waits_for_another_program_and_then_gives_up(tmp_path: Pa
 async def test_a_full_disk_loses_nothing_that_was_stored(
     small_disk: Callable[[str], Path],
 ) -> None:
-    path = small_disk("512k") / "cache.db"
-    stored = []
+    path = small_disk("2m") / "cache.db"
+    stored: list[str] = []
+
+    async def fill(cache: SqlCache) -> None:
+        for number in range(5_000):
+            await cache.settle(one(number))
+            stored.append(photo(number))
+
     async with open_cache(url(path)) as cache:
         with pytest.raises(StorageError, match="the disk is full"):
-            for number in range(5_000):
-                await cache.settle(one(number))
-                stored.append(photo(number))
+            await fill(cache)
         assert set(stored) == set(await cache.look_up(TASK, "xintu", stored))
     async with open_cache(url(path)) as cache:
         assert set(stored) == set(await cache.look_up(TASK, "xintu", stored))
         assert await check(cache) == []
-    assert len(stored) > 50
+    assert len(stored) > 20
 
 
 @pytest.mark.parametrize("number", [30, 101, 202, 303])

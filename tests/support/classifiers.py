@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
-import anyio.lowlevel
 
 from xintu_cli.errors import ProviderError, ProviderUnavailableError, UnansweredPhotoError
 from xintu_cli.interfaces import DecodedPhoto
@@ -106,7 +106,7 @@ class ScriptedProvider:
         behaviour = behaviours[min(len(self.received), len(behaviours)) - 1]
         result = behaviour(photo) if callable(behaviour) else behaviour
         if isinstance(result, Exception):
-            raise result
+            raise copy.copy(result)  # whoever catches it adds to its attempts
         return result
 
 
@@ -126,6 +126,7 @@ class PaperLocalModel:
     confidence: float = 0.5
     protected: tuple[str, ...] = ()
     error: Exception | None = None
+    seconds: float = 0.0
     asked: int = 0
     name: str = "local"
 
@@ -133,7 +134,7 @@ class PaperLocalModel:
         return (await self.assess(photo)).answer
 
     async def assess(self, photo: DecodedPhoto) -> LocalWord:
-        await anyio.lowlevel.checkpoint()
+        await anyio.sleep(self.seconds)
         self.asked += 1
         if self.error is not None:
             raise self.error
@@ -158,6 +159,10 @@ class BucketVendor:
     refusal_seconds: float = 0.05
     retry_after_seconds: float | None = None
     down: tuple[float, float] = (-1.0, -1.0)
+    hangs_seconds: float = 0.0
+    """While it is down calls hang for so long and then time out; 0: they fail at once."""
+    flaw: float = 0.0
+    """The share of calls that fail without a reason."""
     poison: str = ""
     """Image hash of a photo that always makes it fail."""
     name: str = "qwen"
@@ -173,9 +178,11 @@ class BucketVendor:
     async def classify(self, photo: DecodedPhoto) -> Answer:
         now = anyio.current_time()
         self.sent_at.append(now)
-        if self.down[0] <= now < self.down[1] or photo.image_hash == self.poison:
+        if self._fails(now, photo):
             self.failed_at.append(now)
-            await anyio.sleep(self.refusal_seconds)
+            await anyio.sleep(self.hangs_seconds or self.refusal_seconds)
+            if self.hangs_seconds:
+                raise failed(ProviderUnavailableError("no reply", outcome_unknown=True), "unknown")
             raise failed(ProviderUnavailableError("503 Service Unavailable"))
         if not self._has_room(now):
             self.refused_at.append(now)
@@ -192,6 +199,10 @@ class BucketVendor:
         self.answered += 1
         self.last_answer_at = anyio.current_time()
         return answer(self.name)
+
+    def _fails(self, now: float, photo: DecodedPhoto) -> bool:
+        down = self.down[0] <= now < self.down[1]
+        return down or photo.image_hash == self.poison or self._random.random() < self.flaw
 
     def _has_room(self, now: float) -> bool:
         level = self.burst if self._level < 0 else self._level

@@ -14,17 +14,20 @@ import sqlite3
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import anyio.abc
 import pymysql
 import pytest
 
 from tests.support.machine import require_tool
+from xintu_cli.storage.cache import SqlCache
+from xintu_cli.storage.urls import open_cache
 
 _START_SECONDS = 60
 _databases = count(1)
@@ -36,6 +39,7 @@ class MariaDb:
     def __init__(self, directory: Path, program: str) -> None:
         self.directory = directory
         self.port = _free_port()
+        self.certificate = directory / "cert.pem"
         self._program = program
         self._process: subprocess.Popen[str] | None = None
         self._log: list[str] = []
@@ -50,6 +54,19 @@ class MariaDb:
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
                 *_as_root(),
+            ],
+            check=True,
+            capture_output=True,
+        )
+
+    def certify(self) -> None:
+        """Make the server's certificate, for 127.0.0.1; it is its own authority."""
+        subprocess.run(
+            [
+                *(require_tool("openssl"), "req", "-x509", "-nodes", "-days", "2"),
+                *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+                *("-subj", "/CN=xintu tests", "-addext", "subjectAltName=IP:127.0.0.1"),
+                *("-keyout", self.directory / "key.pem", "-out", self.certificate),
             ],
             check=True,
             capture_output=True,
@@ -73,6 +90,8 @@ class MariaDb:
                 "--innodb-flush-log-at-trx-commit=2",
                 "--innodb-doublewrite=0",
                 "--skip-name-resolve",
+                f"--ssl-cert={self.certificate}",
+                f"--ssl-key={self.directory / 'key.pem'}",
                 *_as_root(),
             ],
             stderr=subprocess.PIPE,
@@ -137,6 +156,7 @@ def mariadb() -> Iterator[MariaDb]:
     server = MariaDb(directory, program)
     try:
         server.install()
+        server.certify()
         server.start()
         yield server
     finally:
@@ -167,15 +187,21 @@ def sqlite_database(tmp_path: Path) -> CacheDatabase:
 
 
 @pytest.fixture
-def mysql_database(mariadb: MariaDb) -> Iterator[CacheDatabase]:
-    """Return a fresh, empty database on MariaDB."""
+def mysql_name(mariadb: MariaDb) -> Iterator[str]:
+    """Return the name of a fresh, empty database on MariaDB."""
     name = mariadb.create_database()
+    yield name
+    mariadb.execute(f"DROP DATABASE {name}")
+
+
+@pytest.fixture
+def mysql_database(mariadb: MariaDb, mysql_name: str) -> CacheDatabase:
+    """Return a fresh, empty database on MariaDB."""
 
     def fetch(sql: str) -> list[tuple[Any, ...]]:
-        return list(mariadb.execute(sql, database=name))
+        return list(mariadb.execute(sql, database=mysql_name))
 
-    yield CacheDatabase("mysql", mariadb.url(name), fetch)
-    mariadb.execute(f"DROP DATABASE {name}")
+    return CacheDatabase("mysql", mariadb.url(mysql_name), fetch)
 
 
 @pytest.fixture(params=["sqlite", "mysql"])
@@ -189,6 +215,26 @@ def database(request: pytest.FixtureRequest) -> CacheDatabase:
 def cache_url(database: CacheDatabase) -> str:
     """Return the URL of an empty cache, on every kind of database."""
     return database.url
+
+
+@pytest.fixture
+async def cache(database: CacheDatabase) -> AsyncIterator[SqlCache]:
+    """Open an empty cache, on every kind of database."""
+    async with open_cache(database.url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def mysql_cache(mysql_database: CacheDatabase) -> AsyncIterator[SqlCache]:
+    """Open an empty cache on MariaDB."""
+    async with open_cache(mysql_database.url) as opened:
+        yield opened
+
+
+def port_of(listener: anyio.abc.Listener[anyio.abc.SocketStream]) -> int:
+    """Return the port that a server of the test listens on."""
+    port: int = listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 - not Django's
+    return port
 
 
 def _as_root() -> list[str]:

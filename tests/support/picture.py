@@ -39,7 +39,7 @@ line-height: {line_height}px; font-variant-east-asian: full-width }}
 {chrome}
 <g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
 {backgrounds}
-<g class="{unique_id}-matrix">{matrix}</g>
+<g class="{unique_id}-matrix" xml:space="preserve">{matrix}</g>
 </g>
 </svg>
 """
@@ -54,11 +54,10 @@ def main(target: Path, folder: Path | None) -> None:
         else:
             shutil.copytree(folder, place / "Pictures")
         screen = _screen(place)
-    lines = Text.from_ansi("$ xintu classify Pictures\n" + screen.strip("\n"))
-    console = Console(
-        record=True, width=COLUMNS, file=tempfile.TemporaryFile("w+"), color_system="truecolor"
-    )
-    console.print(lines)
+    shown = screen.rstrip().replace(f"{place}/state", "/home/you/.local/share/xintu")
+    with tempfile.TemporaryFile("w+") as nowhere:
+        console = Console(record=True, width=COLUMNS, file=nowhere, color_system="truecolor")
+        console.print(Text.from_ansi(f"$ xintu classify Pictures\n{shown}"))
     target.parent.mkdir(exist_ok=True)
     console.save_svg(str(target), title="xintu", code_format=_SVG, unique_id="xintu")
 

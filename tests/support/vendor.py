@@ -3,7 +3,8 @@
 In a test: `async with open_vendor(Script(...)) as vendor`. For a command in a subprocess:
 `VendorProcess` (`vendor_process`), which runs `python -m tests.support.vendor --script FILE`.
 What arrived is in `vendor.received`, over HTTP at `/_vendor/received`; `/_vendor/script` takes
-another script. One core answers about two thousand requests of 100 kB a second.
+another script, `/_vendor/arrived` replies when so many requests have arrived.
+A request of 200 kB takes it one millisecond.
 """
 
 from __future__ import annotations
@@ -101,6 +102,11 @@ class Vendor:
         while not holds(self):
             await self._news.wait()
 
+    @property
+    def arrived(self) -> int:
+        """How many requests have arrived to their last byte."""
+        return sum(bool(request.picture) for request in self.received)
+
     def _changed(self) -> None:
         self._news.set()
         self._news = anyio.Event()
@@ -124,7 +130,7 @@ class Vendor:
         path, headers = await reader.head()
         length = int(headers.get("content-length", "0"))
         if path.startswith("/_vendor/"):
-            await stream.send(self._control(path, await reader.exactly(length)))
+            await stream.send(await self._control(path, await reader.exactly(length)))
             return True
         request = self._new_request(path, headers)
         self.in_flight += 1
@@ -229,11 +235,15 @@ class Vendor:
         headers = {"content-type": then.content_type, "content-length": str(len(body))}
         return wire.response(then.status, headers | dict(then.headers), body)
 
-    def _control(self, path: str, body: bytes) -> bytes:
+    async def _control(self, path: str, body: bytes) -> bytes:
         match path.removeprefix("/_vendor/"):
+            case "arrived":
+                count = json.loads(body)
+                await self.until(lambda vendor: vendor.arrived >= count)
+                document: Any = {}
             case "script":
                 self.script = Script.from_json(json.loads(body))
-                document: Any = {}
+                document = {}
             case "received":
                 document = [request.to_json() for request in self.received]
             case "forget":

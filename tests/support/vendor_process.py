@@ -56,6 +56,10 @@ class VendorProcess:
         """Count from the beginning again."""
         self._ask("forget", {})
 
+    def wait_for(self, requests: int) -> None:
+        """Return when so many requests have arrived."""
+        self._ask("arrived", requests)
+
     def received(self) -> list[dict[str, Any]]:
         """Return what has arrived, without bodies."""
         received: list[dict[str, Any]] = self._ask("received")

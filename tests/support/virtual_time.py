@@ -63,5 +63,7 @@ class VirtualClock(SystemClock):
         return anyio.current_time()
 
 
-VIRTUAL_TIME = ("asyncio", {"loop_factory": VirtualTimeLoop})
+Backend = tuple[str, dict[str, type[VirtualTimeLoop]]]
+
+VIRTUAL_TIME: Backend = ("asyncio", {"loop_factory": VirtualTimeLoop})
 """The `anyio_backend` of tests on virtual time."""

@@ -123,7 +123,7 @@ def test_the_environment_is_read_as_what_the_setting_is(
 @pytest.mark.parametrize("field", sorted(Settings.model_fields))
 def test_every_setting_has_its_variable(machine: Machine, field: str) -> None:
     texts = {"lang": "zh", "policy": "cloud", "refresh": "all"}
-    value = texts.get(field, "1" if field not in ("max_edge",) else "512")
+    value = texts.get(field, "512" if field == "max_edge" else "1")
     configuration = machine.read(environ={f"XINTU_{field.upper()}": value})
     assert configuration.origins[field] == "environment"
 
@@ -151,14 +151,14 @@ def test_a_byte_order_mark_is_passed_over(machine: Machine) -> None:
     ("said", "expected"),
     [
         (None, ("idcard",)),
-        (["none"], ()),
-        (["pets"], ("pets",)),
-        (["none", "pets"], ("pets",)),
-        ([], ()),
+        (("none",), ()),
+        (("pets",), ("pets",)),
+        (("none", "pets"), ("pets",)),
+        ((), ()),
     ],
 )
 def test_the_users_word_on_what_is_kept_comes_before_the_taxonomys(
-    said: list[str] | None, expected: tuple[str, ...]
+    said: tuple[str, ...] | None, expected: tuple[str, ...]
 ) -> None:
     assert Settings(keep_local=said).kept_local(("idcard",)) == expected
 
@@ -256,21 +256,31 @@ def test_a_directory_cannot_bring_a_provider_that_a_flag_chooses(machine: Machin
             "\n# max_calls\nmax-calls = 3",
             "line 3: there is no setting 'max-calls'. Did you mean max_calls?",
         ),
-        ("[[providers]]\nname='x'", "line 1: there is no setting 'providers'. Did you mean provider?"),
+        (
+            "[[providers]]\nname='x'",
+            "line 1: there is no setting 'providers'. Did you mean provider?",
+        ),
         (
             "lang = 'zh'\n'xyzzy' = 1",
             "line 2: there is no setting 'xyzzy'. `xintu config show` lists every key.",
         ),
-        ("concurrency = 0", "line 1: concurrency: input should be greater than or equal to 1 (got 0)"),
+        (
+            "concurrency = 0",
+            "line 1: concurrency: input should be greater than or equal to 1 (got 0)",
+        ),
         (
             "lang = 'zh'\nconcurrency = 'many'",
-            "line 2: concurrency: input should be a valid integer, "
-            "unable to parse string as an integer (got 'many')",
+            (
+                "line 2: concurrency: input should be a valid integer, "
+                "unable to parse string as an integer (got 'many')"
+            ),
         ),
         (
             "policy = 'locale'",
-            "line 1: policy: input should be 'local', 'hybrid', 'cloud' or 'cascade' "
-            "(got 'locale')",
+            (
+                "line 1: policy: input should be 'local', 'hybrid', 'cloud' or 'cascade' "
+                "(got 'locale')"
+            ),
         ),
         (
             "max_cost = nan",
@@ -305,9 +315,7 @@ def test_a_directory_cannot_bring_a_provider_that_a_flag_chooses(machine: Machin
         ),
     ],
 )
-def test_a_mistake_in_a_file_is_named_with_its_line(
-    machine: Machine, text: str, said: str
-) -> None:
+def test_a_mistake_in_a_file_is_named_with_its_line(machine: Machine, text: str, said: str) -> None:
     machine.user.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError) as caught:
         machine.read()
@@ -320,7 +328,7 @@ def test_a_mistake_is_one_even_where_another_layer_hides_it(machine: Machine) ->
     with pytest.raises(ConfigurationError, match="line 1: provider"):
         machine.read({"provider": ["qwen"]})
     machine.user.write_text("[[provider]]\nname = 'x'\nkind = 'y'\n", encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="line 3: provider.0.kind"):
+    with pytest.raises(ConfigurationError, match=r"line 3: provider\.0\.kind"):
         machine.read({"provider": ["qwen"]})
 
 
@@ -329,8 +337,10 @@ def test_a_mistake_is_one_even_where_another_layer_hides_it(machine: Machine) ->
     [
         (
             {"XINTU_CONCURENCY": "3"},
-            "the environment variable XINTU_CONCURENCY is no setting of xintu. "
-            "Did you mean XINTU_CONCURRENCY?",
+            (
+                "the environment variable XINTU_CONCURENCY is no setting of xintu. "
+                "Did you mean XINTU_CONCURRENCY?"
+            ),
         ),
         (
             {f"XINTU_{'Z' * 20}": CANARY},
@@ -338,13 +348,17 @@ def test_a_mistake_is_one_even_where_another_layer_hides_it(machine: Machine) ->
         ),
         (
             {"XINTU_CONCURRENCY": "many"},
-            "XINTU_CONCURRENCY: input should be a valid integer, unable to parse string as an "
-            "integer (got 'many'). Correct it there.",
+            (
+                "XINTU_CONCURRENCY: input should be a valid integer, unable to parse string as an "
+                "integer (got 'many'). Correct it there."
+            ),
         ),
         (
             {"XINTU_WAIT": "perhaps"},
-            "XINTU_WAIT: input should be a valid boolean, unable to interpret input "
-            "(got 'perhaps'). Correct it there.",
+            (
+                "XINTU_WAIT: input should be a valid boolean, unable to interpret input "
+                "(got 'perhaps'). Correct it there."
+            ),
         ),
     ],
 )
@@ -370,9 +384,7 @@ def test_a_mistake_in_the_environment_is_named(
         ({"refresh": "some"}, "--refresh: input should be '', 'all' or 'stale' (got 'some')."),
     ],
 )
-def test_a_wrong_flag_is_a_usage_error(
-    machine: Machine, flags: dict[str, Any], said: str
-) -> None:
+def test_a_wrong_flag_is_a_usage_error(machine: Machine, flags: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError) as caught:
         machine.read(flags)
     assert str(caught.value) == said

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.classifiers import attempt
 from xintu_cli.decisions import (
+    MOST_FORMS,
     MOST_THROTTLED,
     AwaitVerdict,
     Decision,
@@ -33,6 +34,7 @@ from xintu_cli.errors import (
     ProviderRejectedError,
     ProviderStoppedError,
     ProviderUnavailableError,
+    RequestFormError,
     XintuError,
 )
 from xintu_cli.records import Reason
@@ -43,6 +45,7 @@ UNKNOWN = ProviderUnavailableError("timed out", outcome_unknown=True)
 THROTTLED = ProviderUnavailableError("429", throttled=True)
 REFUSED = ProviderRejectedError("content policy")
 BAD_REQUEST = ProviderRejectedError("400", lasting=False)
+FORM = RequestFormError("400: response_format")
 TOO_LARGE = ProviderRejectedError("413", too_large=True)
 OFF_LIST = AnswerError("unicorn", off_list=True)
 MALFORMED = AnswerError("no JSON")
@@ -133,6 +136,10 @@ def unavailable_for(seconds: float) -> ProviderUnavailableError:
         # refusals: never again; a request it does not take is no refusal of the photo
         (REFUSED, Tried(attempts=1), Standing(), FallBack(Reason.REFUSED, refused=True)),
         (BAD_REQUEST, Tried(attempts=1), Standing(), FallBack(Reason.REFUSED)),
+        # a form of request it does not know: at once, in the next one, whatever was tried
+        (FORM, Tried(attempts=3, reformed=1), Standing(budget_left=False), Retry(0.0)),
+        (FORM, Tried(reformed=MOST_FORMS), Standing(), Retry(0.0)),
+        (FORM, Tried(reformed=MOST_FORMS + 1), Standing(), FallBack(Reason.REFUSED)),
         # credentials, money: this provider never
         (STOPPED, Tried(attempts=1), Standing(), Stop(Reason.STOPPED)),
         # not the provider's: the photo ends as it is
@@ -177,6 +184,7 @@ def test_where_a_photo_goes_that_its_provider_has_done_with(
         (MALFORMED, False, Tried(attempts=1, misread=1)),
         (MALFORMED, True, Tried(attempts=1, misread=1)),
         (TOO_LARGE, False, Tried(attempts=1)),
+        (FORM, False, Tried(reformed=1)),
     ],
 )
 def test_throttling_and_outages_cost_a_photo_no_attempt(
@@ -206,6 +214,7 @@ def test_back_off_doubles_up_to_twenty_seconds(failures: int, longest: float) ->
         (REFUSED, Signal.ALIVE),
         (TOO_LARGE, Signal.ALIVE),
         (MALFORMED, Signal.ALIVE),
+        (FORM, Signal.ALIVE),
         (STOPPED, Signal.STOPPED),
         (BUDGET, Signal.SILENT),
         (LEASE, Signal.SILENT),

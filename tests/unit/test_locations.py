@@ -102,6 +102,5 @@ def test_a_state_that_cannot_be_made_is_named_with_the_reason(tmp_path: Path) ->
         with pytest.raises(StorageError) as caught:
             locations.prepare()
         assert str(caught.value) == (
-            f"cannot create {tmp_path / state}: {why}. "
-            "Set XINTU_HOME to a directory you can write."
+            f"cannot create {tmp_path / state}: {why}. Set XINTU_HOME to a directory you can write."
         )

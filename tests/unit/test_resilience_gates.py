@@ -57,10 +57,10 @@ def test_five_failures_in_a_row_open_it_and_four_do_not() -> None:
     breaker = Breaker()
     vendor = Driver(breaker)
     for signals in ([DOWN] * 4, [ALIVE], [DOWN] * 4, [Signal.SILENT, DOWN]):
-        assert breaker.state is State.CLOSED
+        assert not breaker.is_down
         for signal in signals:
             vendor.call(1.0, signal)
-    assert breaker.state is State.OPEN
+    assert breaker.is_down
     assert breaker.wait_seconds(1.0) == 5.0
 
 
@@ -73,6 +73,19 @@ def test_what_is_no_infrastructure_failure_never_opens_it(signal: Signal) -> Non
     assert breaker.state is State.CLOSED
 
 
+def test_failures_among_calls_that_are_still_in_flight_are_not_in_a_row() -> None:
+    """Failures come back at once and answers after seconds: a burst of sends is no outage."""
+    breaker = Breaker()
+    vendor = Driver(breaker)
+    burst = [vendor.send(0.0) for _ in range(64)]
+    for number in burst[::8]:
+        vendor.end(number, 0.05, DOWN)
+    assert not breaker.is_down
+    for number in burst[1:5]:
+        vendor.end(number, 0.06, DOWN)
+    assert breaker.is_down
+
+
 def test_more_than_half_of_twenty_failures_in_two_minutes_open_it() -> None:
     breaker = Breaker()
     vendor = Driver(breaker)
@@ -80,9 +93,9 @@ def test_more_than_half_of_twenty_failures_in_two_minutes_open_it() -> None:
         vendor.call(second, DOWN)
         vendor.call(second, ALIVE)
     vendor.call(9, DOWN)
-    assert breaker.state is State.CLOSED
+    assert not breaker.is_down
     vendor.call(9, DOWN)
-    assert breaker.state is State.OPEN
+    assert breaker.is_down
 
 
 def test_failures_are_forgotten_after_two_minutes() -> None:
@@ -144,12 +157,12 @@ def test_calls_sent_before_it_opened_change_nothing_afterwards() -> None:
         vendor.call(1.0, DOWN)
     vendor.end(slow.pop(), 2.0, ALIVE)
     vendor.end(slow.pop(), 2.0, DOWN)
-    assert breaker.state is State.OPEN
+    assert breaker.is_down
     assert breaker.wait_seconds(2.0) == 4.0
     vendor.call(6.0, ALIVE)
     for number in slow:
         vendor.end(number, 60.0, DOWN)  # time-outs of the outage, long after it is over
-    assert breaker.state is State.CLOSED
+    assert not breaker.is_down
 
 
 def test_a_failure_is_old_news_once_a_later_send_was_answered() -> None:
@@ -332,7 +345,7 @@ def test_a_refusal_sets_the_pace_a_little_below_what_was_accepted() -> None:
     vendor.call(10.0, THROTTLED)
     rate = pace.rate(10.0)
     assert rate is not None
-    assert rate == pytest.approx(19, abs=0.5)
+    assert rate == pytest.approx(19, rel=0.05)
     assert pace.wait_seconds(10.0) == pytest.approx(1 / rate)
 
 
@@ -348,18 +361,57 @@ def test_the_pace_recovers_slowly_at_first_and_then_ever_faster() -> None:
     assert relative == [1.0, 1.02, 1.19, 2.0, 16.0]
 
 
+def paced(vendor: Driver, pace: Pace, start: float, end: float) -> None:
+    """Send as fast as the pace allows; everything is accepted."""
+    now = start
+    while now < end:
+        now += pace.wait_seconds(now)
+        vendor.call(now + 1e-9, ALIVE)
+        now += 1e-9
+
+
 def test_one_refusal_slows_down_by_at_most_a_seventh() -> None:
     pace = Pace(lambda: 0.0)
     vendor = Driver(pace)
     for step in range(200):
         vendor.call(step / 20, ALIVE)
     vendor.call(10.0, THROTTLED)
-    before = pace.rate(100.0)
-    vendor.call(100.0, THROTTLED)
-    after = pace.rate(100.0)
+    paced(vendor, pace, 10.1, 60.0)
+    before = pace.rate(60.1)
+    vendor.call(60.1, THROTTLED)
+    after = pace.rate(60.1)
     assert before is not None
     assert after is not None
-    assert after / before == pytest.approx(0.85)
+    assert 0.85 <= after / before < 1.0
+
+
+def test_a_silence_is_no_recovery() -> None:
+    """Who sends nothing for an hour has not been told that the vendor can take more."""
+    pace = Pace(lambda: 0.0)
+    vendor = Driver(pace)
+    for step in range(200):
+        vendor.call(step / 20, ALIVE)
+    vendor.call(10.0, THROTTLED)
+    paced(vendor, pace, 10.1, 20.0)
+    before = pace.rate(20.0)
+    vendor.call(3620.0, ALIVE)
+    after = pace.rate(3620.0)
+    assert before is not None
+    assert after == pytest.approx(before, rel=0.01)
+
+
+def test_a_door_that_was_closed_for_everybody_opens_at_the_rate_from_before() -> None:
+    pace = Pace(lambda: 1.0)
+    vendor = Driver(pace)
+    for step in range(400):
+        vendor.call(step / 20, ALIVE)
+    now = 20.0
+    while now < 60.0:
+        now += pace.wait_seconds(now)
+        vendor.call(now, THROTTLED)
+    now += pace.wait_seconds(now)
+    vendor.call(now, ALIVE)
+    assert pace.rate(now) == pytest.approx(19, rel=0.05)
 
 
 def test_pauses_grow_while_nothing_is_accepted() -> None:
@@ -372,7 +424,7 @@ def test_pauses_grow_while_nothing_is_accepted() -> None:
         until = pace.paused_until(now)
         assert until is not None
         pauses.append(until - now)
-    assert pauses == [0.5, 1, 2, 4, 8, 16, 20, 20]
+    assert pauses == pytest.approx([0.5, 1, 2, 4, 8, 16, 20, 20])
 
 
 # ---- configured limits -----------------------------------------------------------------------
@@ -380,15 +432,16 @@ def test_pauses_grow_while_nothing_is_accepted() -> None:
 
 def sends_until(gate: Gate, end: float) -> list[float]:
     """Send as fast as the gate allows; return when."""
-    vendor, now, times = Driver(gate), 0.0, []
+    calls, now = 0, 0.0
+    times: list[float] = []
     while True:
         while (wait := gate.wait_seconds(now)) > 1e-9:
             now += wait
         if now > end:
             return times
         times.append(now)
-        vendor.calls += 1
-        gate.enter(now, vendor.calls)
+        calls += 1
+        gate.enter(now, calls)
 
 
 def test_requests_per_minute_are_kept_by_the_second_and_used_up() -> None:
@@ -417,7 +470,6 @@ def test_a_call_larger_than_a_second_of_tokens_goes_when_the_bucket_is_full() ->
 
 
 def test_no_limit_is_no_wait() -> None:
-    assert len(sends_until(RateLimits(Limits(), tokens_expected=1000), 0.0)[:0]) == 0
     limits = RateLimits(Limits(), tokens_expected=1000)
     vendor = Driver(limits)
     for _ in range(1000):
@@ -464,14 +516,29 @@ def test_a_lease_is_good_for_three_quarters_of_its_time_and_only_while_held() ->
     now = 1000.0
     book = LeaseBook(seconds=180, boottime=lambda: now)
     assert not book("a")
-    book.confirm(["a", "b"], asked_at=book.now())
+    book.claimed(["a", "b"], asked_at=book.now())
     now += 134.9
     assert book("a")
     now += 0.1
     assert not book("a")
-    book.confirm(["a"], asked_at=now)
+    book.claimed(["a"], asked_at=now)
     assert book("a")
     assert not book("b")
-    book.end(["a"])
+    book.ended(["a"])
     assert not book("a")
-    assert book.held() == ("b",)
+
+
+def test_a_renewal_saves_what_had_not_run_out_and_counts_from_before_it_was_asked() -> None:
+    now = 0.0
+    book = LeaseBook(seconds=180, boottime=lambda: now)
+    book.claimed(["slept through"], asked_at=0.0)
+    book.claimed(["late"], asked_at=100.0)
+    asked_at = now = 175.0
+    now = 181.0  # the database took six seconds
+    book.renewed(asked_at=asked_at)
+    assert not book("slept through")
+    assert book("late")
+    now = asked_at + 134.9
+    assert book("late")
+    now = asked_at + 135.0
+    assert not book("late")

@@ -104,7 +104,7 @@ TABLE: list[tuple[str, list[CachedRow], str, str, str]] = [
         for reason in STAND_INS
     ),
     *(
-        (f"another model's stand-in: {reason}", [local(OTHER, SURE, reason)], "MPPM", "MMMM", "MPPM")
+        (f"another's stand-in: {reason}", [local(OTHER, SURE, reason)], "MPPM", "MMMM", "MPPM")
         for reason in STAND_INS
     ),
     # A row that no longer parses, or whose category is not in the taxonomy, is no row.

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from xintu_cli.cli import options
 
-app = typer.Typer(name="cache", help="Look into the cache and look after it.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    name="cache",
+    help="Look into the cache and look after it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @app.command()
@@ -76,3 +84,77 @@ def check(
 
     anyio.run(read)
     table.show()
+
+
+@app.command()
+def prune(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATH",
+            help="Folders: forget in this machine's index what is gone from them.",
+            show_default=False,
+        ),
+    ] = None,
+    log_days: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Keep the log of the last N days.")
+    ] = 90,
+    other_models: Annotated[
+        bool,
+        typer.Option("--other-models", help="Delete answers of local models other than yours."),
+    ] = False,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TASK",
+            help="Delete every model's answer to this task (16 hex digits), paid ones too.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be deleted.")
+    ] = False,
+    cache: options.Cache = None,
+    model: options.Model = None,
+    config: options.Config = None,
+    quiet: options.Quiet = None,
+    yes: options.Yes = None,
+    debug: options.Debug = None,
+) -> None:
+    """Delete what has served its time. Paid answers only by --task, a person's word never."""
+    from xintu_cli.cli.session import open_session
+    from xintu_cli.cli.upkeep import Wanted, prune_cache
+
+    flags = {"cache": cache, "model": model, "quiet": quiet, "yes": yes, "debug": debug}
+    wanted = Wanted(tuple(paths or ()), log_days, other_models, task, dry_run)
+    prune_cache(open_session(flags, config), wanted)
+
+
+@app.command()
+def migrate(
+    cache: options.Cache = None,
+    config: options.Config = None,
+    debug: options.Debug = None,
+) -> None:
+    """Create the cache's tables, or bring them to this version's schema."""
+    from xintu_cli.cli.session import open_session
+    from xintu_cli.cli.upkeep import migrate_schema
+
+    migrate_schema(open_session({"cache": cache, "debug": debug}, config))
+
+
+@app.command("copy")
+def copy_(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="The cache to read: a URL.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="The cache to write: a URL.")],
+    config: options.Config = None,
+    quiet: options.Quiet = None,
+    no_progress: options.NoProgress = None,
+    debug: options.Debug = None,
+) -> None:
+    """Copy answers, labels and refusals to another cache. Repeat it freely: it goes on."""
+    from xintu_cli.cli.session import open_session
+    from xintu_cli.cli.upkeep import copy_answers
+
+    progress = None if no_progress is None else not no_progress
+    flags = {"quiet": quiet, "progress": progress, "debug": debug}
+    copy_answers(open_session(flags, config), source, target)

@@ -13,51 +13,14 @@ def classify(
     paths: options.Paths,
     cache: options.Cache = None,
     taxonomy: options.TaxonomyOption = None,
-    policy: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="local (no call), hybrid (LLM, local on failure), cloud (LLM only), "
-            "cascade (local first, LLM when unsure).",
-            show_default="local",
-        ),
-    ] = None,
-    provider: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Whom to ask (repeatable; failover order)."),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|DIR", help="The local model.", show_default="xintu-lite"),
-    ] = None,
-    concurrency: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="Most calls in flight over all providers.", show_default="16"
-        ),
-    ] = None,
-    cascade_threshold: Annotated[
-        float | None,
-        typer.Option(
-            metavar="P",
-            help="cascade: ask the LLM below this confidence.",
-            show_default="the model's",
-        ),
-    ] = None,
-    keep_local: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CATEGORY",
-            help="Never send photos of this category (repeatable; 'none').",
-            show_default="the taxonomy's",
-        ),
-    ] = None,
-    max_calls: Annotated[
-        int | None, typer.Option(metavar="N", help="Stop after N calls, exit 4.")
-    ] = None,
-    max_cost: Annotated[
-        float | None, typer.Option(metavar="AMOUNT", help="Stop before spending more, exit 4.")
-    ] = None,
+    policy: options.PolicyOption = None,
+    provider: options.Provider = None,
+    model: options.Model = None,
+    concurrency: options.Concurrency = None,
+    cascade_threshold: options.CascadeThreshold = None,
+    keep_local: options.KeepLocal = None,
+    max_calls: options.MaxCalls = None,
+    max_cost: options.MaxCost = None,
     dry_run: Annotated[
         bool | None,
         typer.Option("--dry-run", help="Only say what there would be to do and to pay."),

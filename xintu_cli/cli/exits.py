@@ -5,6 +5,7 @@ In: whatever a command raises. Out: one message on stderr and the exit code of t
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -15,6 +16,7 @@ from typing import NoReturn
 from xintu_cli.errors import ExitCode, XintuError
 
 INTERRUPTED = 130
+_FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
 def leave(command: Callable[[], object]) -> NoReturn:
@@ -33,7 +35,10 @@ def leave(command: Callable[[], object]) -> NoReturn:
         code = ExitCode.DONE
     except BaseException as error:  # noqa: BLE001  # the one place that may
         code = _explain(error)
-    _flush()
+    unwritten = _flush()
+    if unwritten and code == ExitCode.DONE:
+        say(_unwritable(unwritten))
+        code = ExitCode.OUTPUT
     if any(not thread.daemon for thread in threading.enumerate() if _is_foreign(thread)):
         # A thread hangs in a read of a dead disk, or in a call that was given up; everything
         # is stored by now, and waiting for that thread could take for ever.
@@ -68,13 +73,17 @@ def _explain(error: BaseException) -> int:
         return INTERRUPTED
     if isinstance(single, BrokenPipeError):
         return int(ExitCode.DONE)
+    if isinstance(single, OSError) and single.errno in _FULL:
+        # Whoever writes files translates its errors there: what arrives here is stdout's.
+        say(_unwritable(single.strerror or str(single)))
+        return int(ExitCode.OUTPUT)
     traceback.print_exception(error)
     say("this is a bug in xintu; please report it with the lines above.")
     return int(ExitCode.BUG)
 
 
 def first_error(error: BaseException) -> BaseException:
-    """Return the error that a group is about: ours before others, the first before the rest."""
+    """Return the error that a group is about: a bug before errors of ours, the first of each."""
     if not isinstance(error, BaseExceptionGroup):
         return error
     flat = [first_error(inner) for inner in error.exceptions]
@@ -85,13 +94,24 @@ def _is_foreign(thread: threading.Thread) -> bool:
     return thread is not threading.main_thread() and thread.is_alive()
 
 
-def _flush() -> None:
-    """Flush what there is; a reader that went away is no news any more."""
+def _flush() -> str:
+    """Flush what there is; return why stdout does not take it, "" if it does.
+
+    A reader that went away is no news any more.
+    """
+    unwritten = ""
     for stream in (sys.stdout, sys.stderr):
         if stream is None or stream.closed:
             continue
         try:
             stream.flush()
-        except OSError:
+        except OSError as error:
+            if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+                unwritten = error.strerror or str(error)
             # Else the interpreter tries again on its way out, and complains.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return unwritten
+
+
+def _unwritable(reason: str) -> str:
+    return f"cannot write to stdout: {reason}. Free some space, or write somewhere else."

@@ -10,8 +10,19 @@ from typing import Annotated
 
 import typer
 
-from xintu_cli import __version__
-from xintu_cli.cli import cache, classify, config, exits, export, label, models
+from xintu_cli.cli import (
+    cache,
+    classify,
+    config,
+    doctor,
+    evaluate,
+    exits,
+    export,
+    label,
+    models,
+    report,
+    stats,
+)
 
 app = typer.Typer(
     name="xintu",
@@ -28,6 +39,10 @@ app = typer.Typer(
 app.command(name="classify")(classify.classify)
 app.command(name="export")(export.export)
 app.command(name="label")(label.label)
+app.command(name="report")(report.report)
+app.command(name="stats")(stats.stats)
+app.command(name="evaluate")(evaluate.evaluate)
+app.command(name="doctor")(doctor.doctor)
 app.add_typer(cache.app)
 app.add_typer(models.app)
 app.add_typer(config.app)
@@ -35,7 +50,10 @@ app.add_typer(config.app)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"xintu {__version__}")
+        from xintu_cli.cli.version import version_lines
+
+        for line in version_lines():
+            typer.echo(line)
         raise typer.Exit
 
 
@@ -44,7 +62,10 @@ def root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Show the version, and those it stands on, and exit.",
         ),
     ] = False,
 ) -> None:

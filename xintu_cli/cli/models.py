@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from xintu_cli.cli import options
 
-app = typer.Typer(name="models", help="The local models.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    name="models", help="The local models.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command("list")
@@ -43,3 +46,26 @@ def verify(
     session = open_session({"model": name, "debug": debug}, config)
     chosen = installed_models(session.workspace, name)
     raise typer.Exit(verify_models(chosen))
+
+
+@app.command()
+def bench(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PATH", help="Your own photos.", show_default="a 12 megapixel JPEG"),
+    ] = None,
+    photos: Annotated[
+        int, typer.Option(metavar="N", min=1, max=100_000, help="How many to classify.")
+    ] = 60,
+    taxonomy: options.TaxonomyOption = None,
+    model: options.Model = None,
+    config: options.Config = None,
+    as_json: options.AsJson = False,
+    debug: options.Debug = None,
+) -> None:
+    """Measure how many photos a second the local model classifies here, decoding included."""
+    from xintu_cli.cli.benching import bench_model
+    from xintu_cli.cli.session import open_session
+
+    flags = {"taxonomy": taxonomy, "model": model, "debug": debug, "policy": "local"}
+    bench_model(open_session(flags, config), paths or [], photos=photos, as_json=as_json)

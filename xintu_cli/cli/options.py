@@ -25,6 +25,48 @@ TaxonomyOption = Annotated[
         "--taxonomy", metavar="NAME|FILE", help="The list of categories.", show_default="xintu"
     ),
 ]
+PolicyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--policy",
+        metavar="NAME",
+        help="local (no call), hybrid (LLM, local on failure), cloud (LLM only), "
+        "cascade (local first, LLM when unsure).",
+        show_default="local",
+    ),
+]
+Provider = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Whom to ask (repeatable; failover order)."),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|DIR", help="The local model.", show_default="xintu-lite"),
+]
+Concurrency = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Most calls in flight over all providers.", show_default="16"),
+]
+CascadeThreshold = Annotated[
+    float | None,
+    typer.Option(
+        metavar="P",
+        help="cascade: ask the LLM below this confidence.",
+        show_default="the model's",
+    ),
+]
+KeepLocal = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CATEGORY",
+        help="Never send photos of this category (repeatable; 'none').",
+        show_default="the taxonomy's",
+    ),
+]
+MaxCalls = Annotated[int | None, typer.Option(metavar="N", help="Stop after N calls, exit 4.")]
+MaxCost = Annotated[
+    float | None, typer.Option(metavar="AMOUNT", help="Stop before spending more, exit 4.")
+]
 Include = Annotated[
     list[str] | None,
     typer.Option(metavar="GLOB", help="Only files that match (repeatable; gitignore patterns)."),

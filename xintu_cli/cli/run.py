@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import anyio
 
 from xintu_cli.bootstrap import open_run
-from xintu_cli.cli.exits import first_error
+from xintu_cli.cli.exits import first_error, say
 from xintu_cli.cli.session import Session
 from xintu_cli.errors import ExitCode, XintuError
 from xintu_cli.interfaces import Reporter
@@ -22,9 +23,10 @@ from xintu_cli.jobs.signals import SignalWatch
 from xintu_cli.locations import expand_home
 from xintu_cli.records import RunSummary
 from xintu_cli.reporting.choice import choose_reporter
+from xintu_cli.reporting.escape import display_text
 from xintu_cli.reporting.export import ExportFormat, format_for
 from xintu_cli.reporting.outputs import Target, check_writable
-from xintu_cli.reporting.run_facts import RunFacts
+from xintu_cli.reporting.run_facts import DryRun, RunFacts
 from xintu_cli.reporting.summary import write_summary
 from xintu_cli.settings import Settings
 from xintu_cli.stages.walk import absolute_roots
@@ -43,15 +45,34 @@ def classify_paths(session: Session, paths: Sequence[Path]) -> int:
         with _lock(session, roots, reporter), SignalWatch() as signals:
             summary, error = _run(session, roots, reporter, signals)
             if output is not None and error is None:
-                _export(session, roots, *output)
+                summary, error = _exported(summary, partial(_export, session, roots, *output))
             if target is not None:
                 write_summary(summary, target)
-    except XintuError as error:
-        _write_failure(error, target)
+    except XintuError as failure:
+        _write_failure(failure, target)
         raise
-    if error is not None:
+    return end(summary, error)
+
+
+def end(summary: RunSummary, error: Exception | None) -> int:
+    """Return the exit code, or raise what the run ended with; a signal counts more than that."""
+    if error is None:
+        return summary.exit_code
+    if summary.status != "interrupted":
         raise error
+    say(display_text(str(error)))
     return summary.exit_code
+
+
+def _exported(
+    summary: RunSummary, export: Callable[[], None]
+) -> tuple[RunSummary, XintuError | None]:
+    """Write the run's rows; where that fails the summary says so, and is written all the same."""
+    try:
+        export()
+    except XintuError as error:
+        return replace(summary, status="failed", exit_code=int(error.exit_code)), error
+    return summary, None
 
 
 def _lock(
@@ -91,10 +112,11 @@ def _reporter(session: Session, typed: Sequence[bytes]) -> Reporter:
         taxonomy=workspace.taxonomy,
         cache_url=workspace.cache_url,
         language=session.language,
+        dry_run=DryRun(settings.chosen_providers) if settings.dry_run else None,
     )
     stream = sys.stderr
     if stream is None or stream.closed:
-        stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # lives as long as we do
+        stream = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # ours to the end
     return choose_reporter(
         stream, facts, os.environ, quiet=settings.quiet, progress=settings.progress
     )

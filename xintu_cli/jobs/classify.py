@@ -21,11 +21,13 @@ from xintu_cli.interfaces import FileIndex
 from xintu_cli.jobs.signals import SignalWatch
 from xintu_cli.records import RunRow, RunSummary
 from xintu_cli.stages.control import Control
-from xintu_cli.stages.walk import WalkPlan, outermost, refuse_lost_root
+from xintu_cli.stages.walk import WalkPlan, left_out_of, outermost, refuse_lost_root
 
 ECHO_SECONDS = 0.02
 """A second signal sooner than this is the first one's echo (a shell that signals the group)."""
 FORGET_BATCH = 1000
+MOST_NAMED = 5
+"""Folders that were left out, as the warning of an empty root names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ async def classify(
             await pipeline.run(parts)
         if parts.plan.report.complete and control.error is None:
             await _refuse_lost_roots(parts)
+            await _warn_of_empty_roots(parts)
             if not terms.dry_run:
                 await to_thread.run_sync(_forget_deleted, parts.store.index, parts.plan, control)
     except* XintuError as group:
@@ -157,6 +160,22 @@ async def _refuse_lost_roots(parts: pipeline.Parts) -> None:
             f"no answer from a disk for {parts.reading.timeout_seconds:g} s. "
             "What was done is kept; run it again when the disk is back."
         )
+
+
+async def _warn_of_empty_roots(parts: pipeline.Parts) -> None:
+    """Say, under -q too, that nothing was found below a root: it may be a disk not mounted."""
+    found_in = parts.plan.report.found_in
+    for root in (root for root in found_in if not found_in[root]):
+        left_out = await to_thread.run_sync(left_out_of, root, limiter=parts.control.disk)
+        rules = parts.plan.rules
+        hint = "Is the disk mounted?"
+        if rules.include or rules.exclude:
+            hint = "Do --include and --exclude leave anything?"
+        elif left_out and not rules.hidden:
+            names = ", ".join(os.fsdecode(name) for name in left_out[:MOST_NAMED])
+            more = ", …" if len(left_out) > MOST_NAMED else ""
+            hint = f"Left out: {names}{more} (--hidden looks into them)."
+        parts.reporter.notice(f"nothing was found below {os.fsdecode(root)}. {hint}", problem=True)
 
 
 def _forget_deleted(index: FileIndex, plan: WalkPlan, control: Control) -> None:

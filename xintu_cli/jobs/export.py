@@ -18,6 +18,7 @@ from anyio import to_thread
 
 from xintu_cli.errors import PhotoError, UnreadablePhotoError
 from xintu_cli.imaging.decode import decode
+from xintu_cli.imaging.identity import image_hash
 from xintu_cli.imaging.reading import read_photo
 from xintu_cli.interfaces import Cache, FileIndex
 from xintu_cli.jobs.entries import entries_below
@@ -37,7 +38,7 @@ from xintu_cli.taxonomy import Taxonomy
 
 FACTS_EDGE = 256
 """Pixels that suffice for a background colour."""
-_RANK = {Source.MANUAL: 3, Source.LLM: 2, Source.LOCAL: 1}
+_RANK: Mapping[str, int] = {Source.MANUAL: 3, Source.LLM: 2, Source.LOCAL: 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +79,33 @@ async def _complete(
     entries: Sequence[IndexEntry], sources: Sources, control: Control
 ) -> Sequence[IndexEntry]:
     """Return the entries with their facts, in the same order."""
-    bare = [e for e in entries if e.status == FileStatus.PHOTO and e.width is None]
-    if not bare:
-        return entries
-    complete = await _with_facts(bare, sources, control)
+    photos = [entry for entry in entries if entry.status == FileStatus.PHOTO]
+    paths = [photo.path for photo in photos]
+    facts = await to_thread.run_sync(sources.index.facts, paths, limiter=control.disk)
+    complete = await _with_facts([p for p in photos if p.path not in facts], sources, control)
+    complete |= {p.path: p._replace(**facts[p.path]._asdict()) for p in photos if p.path in facts}
     return [complete.get(entry.path, entry) for entry in entries]
 
 
 async def _with_facts(
     bare: Sequence[IndexEntry], sources: Sources, control: Control
-) -> Mapping[bytes, IndexEntry]:
+) -> dict[bytes, IndexEntry]:
     """Decode photos whose facts nobody has asked for yet, a thread a core; keep what it tells."""
     found: dict[bytes, IndexEntry] = {}
+    if not bare:
+        return found
 
     async def look(entry: IndexEntry) -> None:
-        found[entry.path] = await to_thread.run_sync(
-            _decoded_entry, entry, sources.reading, limiter=control.decoding
-        )
+        # A disk that does not answer costs a row its facts, not the export its end.
+        async with control.decoding:
+            with anyio.move_on_after(sources.reading.timeout_seconds):
+                found[entry.path] = await to_thread.run_sync(
+                    _decoded_entry,
+                    entry,
+                    sources.reading,
+                    abandon_on_cancel=True,
+                    limiter=control.reading,
+                )
 
     async with anyio.create_task_group() as group:
         for entry in bare:
@@ -115,10 +126,12 @@ def _decoded_entry(entry: IndexEntry, reading: ReadRules) -> IndexEntry:
             size_limit_bytes=reading.size_limit_bytes,
             follow_symlinks=reading.follow_symlinks,
         )
-        if file is None:
-            return entry
+        if file is None or image_hash(file.data) != entry.image_hash:
+            return entry  # it changed this very moment: the next run looks again
         facts = decode(file.data, image_hash=entry.image_hash, edge=FACTS_EDGE).facts
     except UnreadablePhotoError as error:
+        if not error.lasting:
+            return entry
         return entry._replace(status=FileStatus.UNREADABLE, reason=str(error), image_hash="")
     except PhotoError:
         return entry
@@ -143,11 +156,17 @@ async def _rows(entries: Sequence[IndexEntry], sources: Sources) -> Sequence[Exp
 
 
 def _best(
-    answers: Mapping[str, Sequence[CachedAnswer]], image_hash: str, taxonomy: Taxonomy
+    answers: Mapping[str, Sequence[CachedAnswer]], image: str, taxonomy: Taxonomy
 ) -> CachedAnswer | None:
-    """Return the answer of the highest source whose category the taxonomy has."""
-    usable = [a for a in answers.get(image_hash, ()) if a.category in taxonomy]
-    return max(usable, key=lambda answer: _RANK[Source(answer.source)], default=None)
+    """Return the answer of the highest source, of those that a run would accept as rows."""
+    usable = [
+        answer
+        for answer in answers.get(image, ())
+        if answer.source in _RANK
+        and answer.category in taxonomy
+        and 0.0 <= answer.confidence <= 1.0
+    ]
+    return max(usable, key=lambda answer: _RANK[answer.source], default=None)
 
 
 def _row(entry: IndexEntry, answer: CachedAnswer | None, sources: Sources) -> ExportRow:

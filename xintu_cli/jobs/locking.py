@@ -10,7 +10,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -67,12 +67,13 @@ def _write(holder: Path) -> None:
         "host": socket.gethostname(),
         "since": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
-    holder.write_text(json.dumps(who), encoding="utf-8")
+    with suppress(OSError):  # a full disk is for those to report who need it
+        holder.write_text(json.dumps(who), encoding="utf-8")
 
 
 def _describe(holder: Path) -> str:
     try:
         who = json.loads(holder.read_text(encoding="utf-8"))
         return f"process {who['pid']} on {who['host']} since {who['since']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "it has just begun"

@@ -1,7 +1,7 @@
 """Anthropic's Messages API over `httpx`.
 
-Without the vendor's SDK: the product needs one request of it, and the SDK, which retries, logs
-and parses in its own way, weighs 30 MB. Facts of the API as of 2026-11-23: the models of 5.x
+Without the vendor's SDK: the product needs one request of it, and the SDK has ways of its own to
+retry, to log and to parse. Facts of the API as of 2026-11-23: the models of 5.x
 take no temperature, no prefill and no token budget for thinking, may begin their reply with a
 `thinking` block, and refuse with status 200 and `stop_reason` "refusal". Haiku 5.5 thinks unless
 told not to, which it can be up to effort "high"; the larger 5.x models cannot.

@@ -167,9 +167,9 @@ class LLMClassifier:
                 failure = error
             else:
                 return self._answer(reply, started)
-        # Raised here and not in the handler: an SDK's error may hold the key in its text, so ours
-        # must not drag it along as its context.
-        raise self._failed(self._judged(failure, dialect), started, failure.reply)
+            # Raised here and not in the handler: an SDK's error may hold the key in its text, so
+            # ours must not drag it along as its context.
+            raise self._failed(self._judged(failure, dialect), started, failure.reply)
 
     def _answer(self, reply: Reply, started: float) -> Answer:
         """Read the reply, or raise `AnswerError` with what it took."""

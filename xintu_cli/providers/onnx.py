@@ -25,6 +25,7 @@ from xintu_cli.interfaces import DecodedPhoto
 from xintu_cli.providers.coverage import Coverage, coverage
 from xintu_cli.providers.head import Head
 from xintu_cli.providers.manifest import InputSpec, ModelManifest
+from xintu_cli.providers.onnx_session import open_session
 from xintu_cli.providers.onnx_views import DECODE_EDGE, prepare
 from xintu_cli.records import Answer, Attempt, Classification, Source
 from xintu_cli.taxonomy import Taxonomy
@@ -72,7 +73,7 @@ class OnnxModel:
         """Read, check and try the model; blocks for some 100 ms. Raises `ModelFileError`."""
         content = manifest.read_model()
         with _foreign_errors(manifest, "load"):
-            session = _session(content)
+            session = open_session(content)
         _check_inputs(manifest, session.get_inputs())
         names = [output.name for output in session.get_outputs()]
         for wanted in (manifest.output, manifest.embedding):
@@ -124,26 +125,6 @@ class OnnxModel:
         from PIL import Image
 
         self.predict(Image.new("RGB", (64, 48), (127, 127, 127)))
-
-
-def _session(content: bytes) -> Any:
-    """Open an onnxruntime session for batch 1, one thread a call.
-
-    One intra-op thread and several calling threads beat one call with several threads
-    (87 against 61 photos/s). Without the arena memory follows what a photo needs; with it,
-    every thread keeps its peak.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False
-    # Processors without VNNI add pairs of int8 products in 16 bits, which overflow; this makes
-    # them take the exact (slower) way, so that every machine of a shared cache says the same.
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    options.log_severity_level = 3  # errors only: they come as exceptions, not on stderr
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def _barcode_formats(manifest: ModelManifest) -> Any:

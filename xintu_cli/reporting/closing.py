@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
+from xintu_cli.money import Estimate
 from xintu_cli.records import RunSummary
 from xintu_cli.reporting.escape import display_text, shell_word
 from xintu_cli.reporting.figures import duration, money, rate
@@ -34,6 +35,10 @@ _TITLES = {
     "budget": Phrase.BUDGET,
     "interrupted": Phrase.INTERRUPTED,
     "failed": Phrase.BROKEN_OFF,
+}
+_EARLY_TITLES = {
+    "interrupted": Phrase.INTERRUPTED_EARLY,
+    "failed": Phrase.BROKEN_OFF_EARLY,
 }
 _PART_WORDS = {
     "cached": Phrase.FROM_CACHE,
@@ -98,6 +103,7 @@ class _Closing:
             )
         yield Text()
         yield from self._answers()
+        yield from self._plan()
         yield from self._figures()
         yield from self._failures()
         yield from self._next_steps(export=True)
@@ -112,17 +118,26 @@ class _Closing:
     def _title(self) -> Text:
         summary, say = self._summary, self._say
         if not summary.found:
-            roots = ", ".join(display_text(root) for root in self._facts.roots)
-            return Text(say(Phrase.NOTHING_FOUND, roots=roots), PROBLEM_STYLE)
+            return Text(self._nothing_found(), PROBLEM_STYLE)
         phrase = _TITLES[summary.status]
         if phrase is Phrase.PARTIAL and not summary.pending:
             phrase = Phrase.DONE  # what failed or is provisional is told further down
+        if phrase is Phrase.DONE and self._facts.dry_run is not None:
+            phrase = Phrase.DRY_RUN
         title = say(
             phrase,
             photos=say(Phrase.PHOTOS, n=summary.found),
             time=duration(summary.seconds, say),
         )
-        return Text(title, "bold" if phrase is Phrase.DONE else f"bold {PROBLEM_STYLE}")
+        well = phrase in (Phrase.DONE, Phrase.DRY_RUN)
+        return Text(title, "bold" if well else f"bold {PROBLEM_STYLE}")
+
+    def _nothing_found(self) -> str:
+        phrase = _EARLY_TITLES.get(self._summary.status)
+        if phrase is not None:
+            return self._say(phrase, time=duration(self._summary.seconds, self._say))
+        roots = ", ".join(display_text(root) for root in self._facts.roots)
+        return self._say(Phrase.NOTHING_FOUND, roots=roots)
 
     def _answers(self) -> Iterator[Text]:
         summary, say = self._summary, self._say
@@ -138,7 +153,8 @@ class _Closing:
                     (count, say(_PART_WORDS[part.name]), part.style, ", ".join(parts_of_it))
                 )
         if summary.pending:
-            lines.append((summary.pending, say(Phrase.WITHOUT_ANSWER), PROBLEM_STYLE, ""))
+            phrase = Phrase.WITHOUT_ANSWER if self._facts.dry_run is None else Phrase.TO_CLASSIFY
+            lines.append((summary.pending, say(phrase), PROBLEM_STYLE, ""))
         digits = max((len(f"{line[0]:,}") for line in lines), default=0)
         label = say(Phrase.ANSWERS)
         for count, words, style, details in lines:
@@ -148,6 +164,39 @@ class _Closing:
         if summary.provisional:
             note = say(Phrase.PROVISIONAL_NOTE, n=summary.provisional)
             yield self._labelled("").append(note, PROBLEM_STYLE)
+
+    def _plan(self) -> Iterator[Text]:
+        """Say what a dry run would have asked of whom, and what that would cost."""
+        plan, summary, say = self._facts.dry_run, self._summary, self._say
+        if plan is None:
+            return
+        # A provisional photo is asked about again where there is somebody to ask.
+        asked = summary.pending + (summary.provisional if plan.providers else 0)
+        photos = say(Phrase.PHOTOS, n=asked)
+        if not asked:
+            text = say(Phrase.PLAN_NOTHING)
+        elif plan.providers:
+            names = display_text(" > ".join(plan.providers))
+            text = say(Phrase.PLAN_PROVIDERS, photos=photos, names=names)
+        else:
+            text = say(Phrase.PLAN_LOCAL, photos=photos)
+        yield self._labelled(say(Phrase.PLAN)).append(text)
+        if asked and plan.estimate is not None:
+            yield from self._estimate(plan.estimate(asked))
+
+    def _estimate(self, estimate: Estimate) -> Iterator[Text]:
+        say = self._say
+        cost = None if estimate.cost is None else float(estimate.cost)
+        text = say(
+            Phrase.ABOUT,
+            calls=say(Phrase.CALLS, n=estimate.calls),
+            tokens=say(Phrase.TOKENS, inward=estimate.tokens_in, outward=estimate.tokens_out),
+            money=money(cost, estimate.currency, say),
+        )
+        basis = say(Phrase.BY_FORMULA)
+        if estimate.measured_calls:
+            basis = say(Phrase.MEASURED, n=estimate.measured_calls)
+        yield self._labelled("").append(text).append(f" ({basis})", QUIET_STYLE)
 
     def _figures(self) -> Iterator[Text]:
         summary, say = self._summary, self._say
@@ -160,8 +209,9 @@ class _Closing:
                     say(Phrase.TOKENS, inward=summary.tokens_in, outward=summary.tokens_out)
                 )
             yield self._labelled(say(Phrase.COST)).append("; ".join(parts))
-        speed = f"{duration(summary.seconds, say)}, {rate(summary.photos_per_second, say)}"
-        yield self._labelled(say(Phrase.SPEED)).append(speed)
+        if self._facts.dry_run is None:
+            speed = f"{duration(summary.seconds, say)}, {rate(summary.photos_per_second, say)}"
+            yield self._labelled(say(Phrase.SPEED)).append(speed)
         results = display_text(self._facts.cache_url)
         yield self._labelled(say(Phrase.RESULTS)).append(results)
 
@@ -181,10 +231,13 @@ class _Closing:
     def _next_steps(self, *, export: bool) -> Iterator[Text]:
         summary, say = self._summary, self._say
         if not summary.found:
-            yield Text(say(Phrase.NOTHING_FOUND_HINT))
+            early = summary.status in _EARLY_TITLES
+            yield Text(say(Phrase.NEXT_CONTINUE if early else Phrase.NOTHING_FOUND_HINT))
             return
         steps = []
-        if summary.status == "budget":
+        if self._facts.dry_run is not None and summary.status == "done":
+            steps.append(Text(say(Phrase.NEXT_FOR_REAL)))
+        elif summary.status == "budget":
             steps.append(Text(say(Phrase.NEXT_RAISE_BUDGET)))
         elif summary.status in {"interrupted", "failed"} or summary.pending:
             steps.append(Text(say(Phrase.NEXT_CONTINUE)))

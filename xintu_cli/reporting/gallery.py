@@ -81,6 +81,15 @@ class Gallery:
         if len(shown) < self._most_shown:
             shown.append(row)
 
+    @property
+    def photos(self) -> int:
+        """How many rows there were."""
+        return self._categories.total()
+
+    def pictured(self) -> list[bytes]:
+        """List the paths that the page shows a picture of, in its order."""
+        return [row.path for key in self._keys() for row in self._shown[key]]
+
     def write(self, target: Target, thumbnail: Thumbnail) -> None:
         """Write the page in one step, making thumbnails on the way; raise `OutputError`."""
         with open_output(target) as output:

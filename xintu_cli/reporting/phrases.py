@@ -13,8 +13,16 @@ Say = Callable[..., str]
 """`say(Phrase.X, n=3)`: the phrase in the language chosen, with its values put in."""
 
 
-class Phrase(Enum):
+class Bilingual(Enum):
     """English and Chinese; where English tells one from many, a bar parts them by `n`."""
+
+    def __init__(self, english: str, chinese: str) -> None:
+        self.english = english
+        self.chinese = chinese
+
+
+class Phrase(Bilingual):
+    """What runs and reports say."""
 
     PHOTOS = ("{n:,} photo|{n:,} photos", "{n:,} 张照片")
     PER_SECOND = ("{rate} photos/s", "{rate} 张/秒")
@@ -56,6 +64,14 @@ class Phrase(Enum):
     BROKEN_OFF = (
         "Broken off after {time}: everything that was finished is stored",
         "{time} 后异常结束：已完成的结果均已保存",
+    )
+    INTERRUPTED_EARLY = (
+        "Interrupted after {time}, before any photo was found",
+        "{time} 后中断，尚未找到任何照片",
+    )
+    BROKEN_OFF_EARLY = (
+        "Broken off after {time}, before any photo was found",
+        "{time} 后异常结束，尚未找到任何照片",
     )
     NOTHING_FOUND = ("No photos found under {roots}", "在 {roots} 下没有找到照片")
     NOTHING_FOUND_HINT = (
@@ -104,6 +120,33 @@ class Phrase(Enum):
         "稍后再次运行同一命令：会重新向大模型询问暂定的照片。",
     )
 
+    # A dry run.
+    DRY_RUN = (
+        "Dry run: looked at {photos} in {time}; nothing was classified",
+        "试运行：{time} 内查看了 {photos}，未做任何分类",
+    )
+    TO_CLASSIFY = ("still to classify", "待分类")
+    PLAN = ("Plan", "计划")
+    PLAN_NOTHING = ("nothing is left to classify", "没有需要分类的照片")
+    PLAN_LOCAL = (
+        "{photos} for the local model: no call, no money, nothing leaves this machine",
+        "{photos}由本地模型识别：无调用、无费用、不离开本机",
+    )
+    PLAN_PROVIDERS = ("{photos} for {names}", "{photos}交给 {names}")
+    ABOUT = (
+        "about {calls}, {tokens}; about {money}",
+        "约 {calls}，{tokens}；约 {money}",
+    )
+    MEASURED = (
+        "measured over {n:,} real call|measured over {n:,} real calls",
+        "依据 {n:,} 次真实调用",
+    )
+    BY_FORMULA = ("by formula: no real call has been made yet", "按公式估算：尚无真实调用")
+    NEXT_FOR_REAL = (
+        "Run the same command without --dry-run.",
+        "去掉 --dry-run 再次运行同一命令即可。",
+    )
+
     # The HTML report.
     CATEGORIES = ("Categories", "分类")
     BY_HAND = ("by hand", "人工")
@@ -115,15 +158,11 @@ class Phrase(Enum):
     LINE_WALKING = ("looking for photos: {counts}", "正在查找照片：{counts}")
     LINE_DONE = ("{percent} done: {counts}", "已完成 {percent}：{counts}")
 
-    def __init__(self, english: str, chinese: str) -> None:
-        self.english = english
-        self.chinese = chinese
-
 
 def speaker(language: str) -> Say:
     """Return what says a phrase in `language` ("zh", else English)."""
 
-    def say(phrase: Phrase, /, **values: Any) -> str:
+    def say(phrase: Bilingual, /, **values: Any) -> str:
         if language == "zh":
             return phrase.chinese.format(**values)
         one, _, many = phrase.english.partition("|")

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from xintu_cli.money import Estimate
 from xintu_cli.taxonomy import Taxonomy
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """Whom a run would ask that only says what it would do.
+
+    `providers` in failover order, none where the local model answers. `estimate` tells what
+    so many calls would likely use.
+    """
+
+    providers: tuple[str, ...] = ()
+    estimate: Callable[[int], Estimate] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +29,4 @@ class RunFacts:
     taxonomy: Taxonomy
     cache_url: str
     language: str = "en"
+    dry_run: DryRun | None = None

@@ -1,6 +1,6 @@
 """The breaker: keeps photos from a provider that is down, and says how long to wait for it.
 
-    closed ──5 failures in a row, or > 50 % of ≥ 20 in 2 min──▶ open ──its period is over──▶
+    closed ──5 sends in a row failed, or > 50 % of ≥ 20 in 2 min──▶ open ──its period is over──▶
     half-open: one real photo ──answered──▶ closed, ──failed──▶ open for twice as long
 
 Only infrastructure failures count (`Signal.DOWN`); an answer of any kind, a refusal too, is a
@@ -16,6 +16,8 @@ from enum import Enum
 
 from xintu_cli.decisions import LONGEST_RETRY_AFTER_SECONDS, Signal
 from xintu_cli.resilience.gates import Call
+
+_REMEMBERED_ENDS = 1024
 
 
 class State(Enum):
@@ -55,7 +57,7 @@ class Breaker:
         """When the latest call was sent that was answered."""
         self._window: deque[tuple[float, bool]] = deque()
         self._failed_in_window = 0
-        self._in_a_row = 0
+        self._ends: dict[int, Signal] = {}
         self._failing_since: float | None = None
         self._throttled_since: float | None = None
         self._period = 0.0
@@ -127,18 +129,19 @@ class Breaker:
             self._open(now, _told_long(call))
 
     def _judge(self, now: float, call: Call) -> None:
+        self._ends[call.number] = call.signal
+        if len(self._ends) > 2 * _REMEMBERED_ENDS:
+            for number in sorted(self._ends)[:_REMEMBERED_ENDS]:
+                del self._ends[number]
         match call.signal:
             case Signal.ALIVE:
-                self._in_a_row = 0
                 self._failing_since = self._throttled_since = None
                 self._count(call, failed=False)
             case Signal.DOWN:
-                # In a row by when they were sent: a later send that was answered is the news.
-                self._in_a_row += call.sent_at >= self.last_answered_send
                 if self._failing_since is None:
                     self._failing_since = call.sent_at
                 self._count(call, failed=True)
-                if self._has_failed_enough() or _told_long(call):
+                if self._has_failed_enough(call) or _told_long(call):
                     self._period = self.rules.open_seconds
                     self._open(now, _told_long(call))
             case Signal.THROTTLED:
@@ -162,12 +165,28 @@ class Breaker:
         while self._window[0][0] < call.sent_at - self.rules.window_seconds:
             self._failed_in_window -= self._window.popleft()[1]
 
-    def _has_failed_enough(self) -> bool:
+    def _has_failed_enough(self, call: Call) -> bool:
+        if call.sent_at >= self.last_answered_send:  # else a later send was answered: old news
+            in_a_row = 1 + self._failures_beside(call, -1) + self._failures_beside(call, +1)
+            if in_a_row >= self.rules.failures_in_a_row:
+                return True
         calls = len(self._window)
-        return self._in_a_row >= self.rules.failures_in_a_row or (
-            calls >= self.rules.least_calls
-            and self._failed_in_window > self.rules.failed_share * calls
-        )
+        failed_share = self._failed_in_window / calls
+        return calls >= self.rules.least_calls and failed_share > self.rules.failed_share
+
+    def _failures_beside(self, call: Call, step: int) -> int:
+        """Count failed sends next to this one, up to one that was answered or is in flight.
+
+        In the order they were sent: failures come back at once and answers after seconds, so
+        in the order of their ends a few failures of a burst of sends look like an outage.
+        """
+        failures = 0
+        for distance in range(1, 10 * self.rules.failures_in_a_row):
+            signal = self._ends.get(call.number + step * distance, Signal.ALIVE)
+            if signal is Signal.ALIVE:
+                break
+            failures += signal is Signal.DOWN
+        return failures
 
     def _open(self, now: float, told_seconds: float = 0.0) -> None:
         self.state = State.OPEN
@@ -187,7 +206,7 @@ class Breaker:
     def _close(self, probe: Call) -> None:
         self.state = State.CLOSED
         self._recovered_at = probe.sent_at
-        self._in_a_row = 0
+        self._ends.clear()
         self._failing_since = None
         self._window.clear()
         self._failed_in_window = 0

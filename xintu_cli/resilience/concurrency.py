@@ -13,6 +13,10 @@ from xintu_cli.resilience.gates import Call
 
 _CUT = 0.7
 _LEAST_SECONDS_BETWEEN_CUTS = 1.0
+_STEPS_PER_WINDOW = 4
+"""One more call in flight after each quarter of a window of successes. One after a whole window
+left 13 % of a vendor's rate unused: the pace's own probing, every half minute, cut it faster
+than it grew."""
 
 
 class Concurrency:
@@ -49,6 +53,6 @@ class Concurrency:
             self._successes = 0
         elif call.signal is Signal.ALIVE and self._limit < self._asked:
             self._successes += 1
-            if self._successes * 4 >= self.limit:
+            if self._successes * _STEPS_PER_WINDOW >= self.limit:
                 self._limit = min(self._asked, self._limit + 1)
                 self._successes = 0

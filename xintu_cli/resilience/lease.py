@@ -8,6 +8,7 @@ each send, by a clock that goes on while the machine sleeps.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from threading import Lock
 from typing import Protocol
 
 from xintu_cli.errors import LeaseLostError
@@ -29,41 +30,56 @@ def needs_no_lease(_image_hash: str, /) -> bool:
 
 
 class LeaseBook:
-    """Which images this run holds, and until when it may send them.
+    """Which images this run holds, and until when it may send them; from any thread.
 
     A lease counts from the moment *before* the database was asked, and is good for three
     quarters of its time: the rest is for the call itself to be under way, and for clocks that
-    run apart. Methods may be called from any thread: each is one step of a dict.
+    run apart. Whoever asks the database takes `now()` first and tells it afterwards:
+
+        asked_at = book.now()
+        claimed = await cache.claim(…)
+        book.claimed(claimed, asked_at=asked_at)
     """
 
     def __init__(self, *, seconds: float, boottime: Callable[[], float] = boottime) -> None:
-        self._good_for_seconds = seconds * 0.75
+        self._seconds = seconds
         self._boottime = boottime
-        self._confirmed: dict[str, float] = {}
+        self._asked_at: dict[str, float] = {}
+        self._lock = Lock()
 
     def now(self) -> float:
         """Return the reading to take before the database is asked."""
         return self._boottime()
 
-    def confirm(self, image_hashes: Iterable[str], *, asked_at: float) -> None:
-        """Note leases that the database has granted or renewed."""
-        self._confirmed.update(dict.fromkeys(image_hashes, asked_at))
+    def claimed(self, image_hashes: Iterable[str], *, asked_at: float) -> None:
+        """Note claims that the database has granted."""
+        with self._lock:
+            self._asked_at.update(dict.fromkeys(image_hashes, asked_at))
 
-    def end(self, image_hashes: Iterable[str]) -> None:
-        """Forget leases that were released, or lost to another run."""
-        for image_hash in image_hashes:
-            self._confirmed.pop(image_hash, None)
+    def renewed(self, *, asked_at: float) -> None:
+        """Note that the database has renewed all claims of this run that had not run out.
 
-    def held(self) -> tuple[str, ...]:
-        """Return the images to renew."""
-        return tuple(self._confirmed)
+        Those that may have run out by the time it did are dropped: after a long sleep the
+        database lets them lie, and another run may hold them.
+        """
+        with self._lock:
+            alive_from = self._boottime() - self._seconds
+            for image_hash, before in list(self._asked_at.items()):
+                if before > alive_from:
+                    self._asked_at[image_hash] = asked_at
+                else:
+                    del self._asked_at[image_hash]
+
+    def ended(self, image_hashes: Iterable[str]) -> None:
+        """Forget claims that were released."""
+        with self._lock:
+            for image_hash in image_hashes:
+                self._asked_at.pop(image_hash, None)
 
     def __call__(self, image_hash: str, /) -> bool:
         """Tell whether the image may be sent now."""
-        confirmed_at = self._confirmed.get(image_hash)
-        if confirmed_at is None:
-            return False
-        return self._boottime() < confirmed_at + self._good_for_seconds
+        asked_at = self._asked_at.get(image_hash)
+        return asked_at is not None and self._boottime() < asked_at + 0.75 * self._seconds
 
 
 class Leased:

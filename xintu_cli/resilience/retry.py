@@ -34,22 +34,24 @@ class RetryBudget:
     Without it, retries triple the load on a vendor that fails under its load.
     """
 
-    def __init__(self, share: float = 0.1, floor: int = 10) -> None:
-        self._share = share
-        self._level = float(floor)
+    _SENDS_PER_RETRY = 10
+    _TO_BEGIN_WITH = 10
+
+    def __init__(self) -> None:
+        self._sends = self._TO_BEGIN_WITH * self._SENDS_PER_RETRY
 
     @property
     def has_one_left(self) -> bool:
         """True if a retry may be made."""
-        return self._level >= 1.0
+        return self._sends >= self._SENDS_PER_RETRY
 
     def note_sends(self, sends: int) -> None:
         """Earn a tenth of a retry with each."""
-        self._level += self._share * sends
+        self._sends += sends
 
     def spend(self) -> None:
         """Make a retry."""
-        self._level -= 1.0
+        self._sends -= self._SENDS_PER_RETRY
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,8 @@ class _Course:
     def adapt(self, error: FailedPhoto, retry: Retry) -> None:
         """Change what is shown next, where that may help."""
         self.tried = replace(self.tried, smaller=self.tried.smaller or retry.smaller)
-        self._off_list = error.off_list if isinstance(error, AnswerError) else None
+        if isinstance(error, AnswerError):
+            self._off_list = error.off_list
 
 
 class Retrying:
@@ -158,7 +161,8 @@ class Retrying:
                 return await self._try(course)
         finally:
             self._trying -= 1
-            self._admission.tell()
+            if self._exhausted:
+                self._admission.tell()
 
     async def _try(self, course: _Course) -> Answer:
         while True:

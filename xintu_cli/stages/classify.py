@@ -27,7 +27,7 @@ from xintu_cli.imaging.identity import image_hash
 from xintu_cli.imaging.reading import FileBytes, read_photo
 from xintu_cli.interfaces import Backlog, Classifier, DecodedPhoto, FileIndex
 from xintu_cli.outcomes import Classified, Failed, Outcome, Pending, Skipped
-from xintu_cli.records import FileStatus, Photo, PhotoFacts, Task
+from xintu_cli.records import FileStatus, Photo, Task
 from xintu_cli.stages.control import Control
 from xintu_cli.stages.reading import NEVER, ReadRules, new_entry
 
@@ -93,37 +93,50 @@ async def classify(
 
 async def _settle(task: Task, desk: Desk) -> Outcome | None:
     """Bring one task to its outcome; None: its photo changed and went back to the backlog."""
-    facts: PhotoFacts | None = None
+    control = desk.control
     try:
+        if over := _asking_is_over(task, control):
+            return over
         photo = await _prepare(task, desk)
         if isinstance(photo, _Changed):
             return await _send_back(task, photo, desk)
-        desk.control.disk_answered()
-        facts = photo.facts
+        control.disk_answered()
+        # Dozens may have waited for their turn to be prepared when the signal came.
+        if over := _asking_is_over(task, control):
+            return over
         answer = await desk.classifier.classify(photo)
-    except VanishedPhotoError:
-        await to_thread.run_sync(_queue_copies, task, desk, limiter=desk.control.disk)
-        return Skipped(task.path, "vanished before it could be classified")
-    except UnansweredPhotoError as error:
-        return Pending(task, str(error), error.attempts, error.refusals)
-    except UnreadablePhotoError as error:
-        if error.root_gone:
+    except PhotoError as error:
+        return await _without_photo(task, error, desk)
+    except ProviderError as error:
+        if isinstance(error, BudgetReachedError):
+            control.stop_feeding(str(error))
+        elif isinstance(error, NoProviderLeftError):
+            control.fail_feeding(error)
+        return Pending(task, str(error), error.attempts)
+    return Classified(task, answer, photo.facts)
+
+
+def _asking_is_over(task: Task, control: Control) -> Pending | None:
+    return Pending(task, control.feeding_stopped) if control.feeding_stopped else None
+
+
+async def _without_photo(task: Task, error: PhotoError, desk: Desk) -> Outcome:
+    """Tell what becomes of a task whose photo cannot go on."""
+    match error:
+        case VanishedPhotoError():
+            await to_thread.run_sync(_queue_copies, task, desk, limiter=desk.control.disk)
+            return Skipped(task.path, "vanished before it could be classified")
+        case UnansweredPhotoError():
+            return Pending(task, str(error), error.attempts, error.refusals)
+        case UnreadablePhotoError(root_gone=True):
             desk.control.disk_silent(task.path, str(error))
             return Pending(task, str(error))
-        if error.lasting:
-            await _remember_unreadable(task, str(error), desk)
-        return Failed(task.path, str(error), task.image_hash)
-    except PhotoError as error:
-        return Pending(task, str(error))
-    except BudgetReachedError as error:
-        desk.control.stop_feeding(str(error))
-        return Pending(task, str(error), error.attempts)
-    except NoProviderLeftError as error:
-        desk.control.fail_feeding(error)
-        return Pending(task, str(error), error.attempts)
-    except ProviderError as error:
-        return Pending(task, str(error), error.attempts)
-    return Classified(task, answer, facts)
+        case UnreadablePhotoError():
+            if error.lasting:
+                await _remember_unreadable(task, str(error), desk)
+            return Failed(task.path, str(error), task.image_hash)
+        case _:
+            return Pending(task, str(error))
 
 
 async def _prepare(task: Task, desk: Desk) -> DecodedPhoto | _Changed:

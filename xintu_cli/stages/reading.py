@@ -7,6 +7,7 @@ set aside after a second, so that the rest goes on in another thread, and given 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -67,9 +68,14 @@ Deliver = Callable[[Reading], Awaitable[None]]
 
 @dataclass(slots=True)
 class _Thread:
-    """One thread's work, shared with it: it alone writes, but for `released`."""
+    """One thread's work, shared with it: it alone writes, but for `released`.
+
+    The lock makes "which photo is at hand" and "is it the last one" one question: else a photo
+    that was begun at the very moment of the release would be read, and counted, twice.
+    """
 
     photos: Sequence[Photo]
+    lock: threading.Lock = field(default_factory=threading.Lock)
     position: int = 0
     since: float = field(default_factory=time.monotonic)
     released: bool = False
@@ -89,20 +95,21 @@ async def read_promptly(
 ) -> None:
     """Read photos and deliver what was read; slow files are delivered later, from `aside`."""
     rest = photos
-    while rest:
+    while rest and not control.stopping:
         thread = _Thread(rest)
         aside.start_soon(_run, thread, rules, control)
         if await _finishes(thread):
             await deliver(thread.reading)
             return
-        thread.released = True
-        done = thread.position
-        read = replace(
-            thread.reading,
-            entries=list(thread.reading.entries),
-            vanished=list(thread.reading.vanished),
-            silent=list(thread.reading.silent),
-        )
+        with thread.lock:
+            thread.released = True
+            done = thread.position
+            read = replace(
+                thread.reading,
+                entries=list(thread.reading.entries),
+                vanished=list(thread.reading.vanished),
+                silent=list(thread.reading.silent),
+            )
         aside.start_soon(_await_slow, thread, read, rules, control, deliver)
         await deliver(read)
         rest = rest[done + 1 :]
@@ -163,9 +170,10 @@ def _read(thread: _Thread, rules: ReadRules) -> None:
     """Read and hash files one by one; blocks."""
     reading = thread.reading
     for position, photo in enumerate(thread.photos):
-        if thread.released:
-            return
-        thread.position = position
+        with thread.lock:
+            if thread.released:
+                return
+            thread.position = position
         thread.since = time.monotonic()
         try:
             reading.entries.append(_entry_of(photo, rules))

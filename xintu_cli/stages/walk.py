@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -314,6 +315,20 @@ class _Walker:
             self._report.problems.append((path, f"cannot read the directory: {error.strerror}"))
 
 
+def left_out_of(root: bytes) -> list[bytes]:
+    """Return the names of hidden and system folders right below a root; blocks."""
+    try:
+        with os.scandir(root) as entries:
+            return sorted(
+                entry.name
+                for entry in entries
+                if (entry.name.startswith(b".") or entry.name in SYSTEM_NAMES)
+                and entry.is_dir(follow_symlinks=False)
+            )
+    except OSError:
+        return []
+
+
 def refuse_lost_root(root: bytes, report: WalkReport) -> None:
     """Raise `StorageError` where a root is not the directory any more that was walked.
 
@@ -357,7 +372,7 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool] | None:
         return None
     try:
         return GitIgnoreSpec.from_lines(patterns).match_file
-    except ValueError as error:
+    except (ValueError, re.error) as error:
         raise UsageError(
             f"cannot read the patterns {', '.join(patterns)}: {error}. "
             "They are gitignore patterns: *.png, raw/, !keep.png."

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from xintu_cli.errors import SchemaError
-from xintu_cli.records import IndexEntry, PhotoFacts
+from xintu_cli.records import FileStatus, IndexEntry, PhotoFacts
 from xintu_cli.storage import localfile
 
 _SCHEMA = 1
@@ -118,6 +118,21 @@ class SqliteFileIndex:
                 entries.update((row[0], IndexEntry._make(row)) for row in rows if row[0] in ours)
         return entries
 
+    def facts(self, paths: Sequence[bytes]) -> Mapping[bytes, PhotoFacts]:
+        """Return what decoding told of these paths; those not decoded yet are absent."""
+        found: dict[bytes, PhotoFacts] = {}
+        with self._reading() as reader:
+            for start in range(0, len(paths), _PAGE):
+                page = paths[start : start + _PAGE]
+                rows = reader.execute(
+                    f"SELECT path, {', '.join(_FACTS)} FROM file"
+                    f" WHERE path IN ({', '.join('?' * len(page))})"
+                    " AND width IS NOT NULL AND background_color IS NOT NULL",
+                    page,
+                )
+                found.update((row[0], PhotoFacts._make(row[1:])) for row in rows)
+        return found
+
     def remember(self, entries: Sequence[IndexEntry]) -> None:
         """Insert or replace entries, in one transaction."""
         with self._writing() as writer:
@@ -152,6 +167,26 @@ class SqliteFileIndex:
                 (*_range(root), root),
             ).fetchone()
         return int(row[0])
+
+    def paths_of(self, image_hashes: Sequence[str]) -> Mapping[str, bytes]:
+        """Return a path of each of these images; reads the whole index."""
+        marks = ",".join("?" * len(image_hashes))
+        with self._reading() as reader:
+            rows = reader.execute(
+                f"SELECT image_hash, min(path) FROM file WHERE image_hash IN ({marks})"
+                " GROUP BY image_hash",
+                image_hashes,
+            ).fetchall()
+        return dict(rows)
+
+    def unreadable_reasons(self) -> Mapping[str, int]:
+        """Return how many files cannot be read, by reason; reads the whole index."""
+        with self._reading() as reader:
+            rows = reader.execute(
+                "SELECT reason, count(*) FROM file WHERE status = ? GROUP BY reason",
+                (FileStatus.UNREADABLE,),
+            ).fetchall()
+        return dict(rows)
 
     def forget(self, paths: Sequence[bytes]) -> None:
         """Delete entries."""

@@ -19,6 +19,11 @@ _PRIMARY = 0xFF
 """SQLite's extended result codes carry the primary one in their lowest byte."""
 
 
+def engine_version() -> str:
+    """Return the version of SQLite that Python is linked with."""
+    return sqlite3.sqlite_version
+
+
 def create_private(path: Path) -> None:
     """Create an empty file only its owner can read, and its directory; keep what is there.
 

@@ -25,6 +25,7 @@ from xintu_cli.storage.mysql_errors import is_contended, is_lost, mysql_errors
 from xintu_cli.storage.mysql_schema import ensure_usable, take_missing_steps
 from xintu_cli.storage.script import Verb
 from xintu_cli.storage.urls import MysqlAddress, mysql_address
+from xintu_cli.storage.verbs.claiming import renew
 from xintu_cli.storage.verbs.clock import read_meta
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ T = TypeVar("T")
 _CONNECTIONS = 6
 """A run has one call each of look-up, feed and persist at a time, and now and then another."""
 _QUERY_SECONDS = 30.0
+_RENEWAL_SECONDS = 15.0
 _MIGRATION_SECONDS = 3_600.0
 _TRIES = 4
 
@@ -115,11 +117,29 @@ async def migrate(url: str) -> int:
 
 @contextmanager
 def open_lease_keeper(url: str) -> Iterator[LeaseKeeper]:
-    """Open a keeper with a blocking connection of its own."""
-    from xintu_cli.storage.mysql_leases import MysqlLeaseKeeper
+    """Open a keeper that can be used from any thread without an event loop."""
+    yield MysqlLeaseKeeper(with_credentials(mysql_address(url)))
 
-    keeper = MysqlLeaseKeeper(with_credentials(mysql_address(url)))
-    try:
-        yield keeper
-    finally:
-        keeper.close()
+
+class MysqlLeaseKeeper:
+    """A `LeaseKeeper` that runs a small event loop of its own for each renewal.
+
+    A renewal every half minute can afford a connection of its own, 5 ms on a local network,
+    and then there is none that may have died in between.
+    """
+
+    def __init__(self, address: MysqlAddress) -> None:
+        self._address = address
+
+    def renew(self, run_id: str, seconds: float) -> None:
+        """Extend this run's claims to `seconds` from now; blocks."""
+        anyio.run(self._renew, run_id, seconds)
+
+    async def _renew(self, run_id: str, seconds: float) -> None:
+        connector = MysqlConnector(self._address, query_seconds=_RENEWAL_SECONDS)
+        try:
+            await connector.write(
+                lambda dialect: renew(dialect, run_id, seconds), doing="renew claims in"
+            )
+        finally:
+            await connector.close()

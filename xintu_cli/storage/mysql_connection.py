@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -23,15 +23,18 @@ from xintu_cli.errors import ConfigurationError
 from xintu_cli.storage.script import Reply, Script, Statement, T
 from xintu_cli.storage.urls import MysqlAddress, TlsMode
 
-CONNECT_SECONDS = 10.0
+_CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
 _RECYCLE_SECONDS = 240.0
 """Idle connections are dropped before the five minutes after which firewalls forget them."""
 
-SQL_MODE = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
-ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+_PLAIN = "mysql_clear_password"
+_SQL_MODE = "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', group_concat_max_len = 16777216"
+"""The driver puts it after `SET sql_mode=`, where further variables may follow for the price
+of none. MariaDB bounds JSON_ARRAYAGG by `group_concat_max_len`, 1 MB by default."""
+_ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 
-CONVERTERS: dict[Any, Any] = {
+_CONVERTERS: dict[Any, Any] = {
     kind: convert
     for kind, convert in decoders.items()
     if kind not in (FIELD_TYPE.DATE, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP, FIELD_TYPE.NEWDATE)
@@ -61,11 +64,25 @@ class MysqlConnection(Connection):  # type: ignore[misc]
         await super()._get_server_information()
         if self._ssl_context and not self.server_capabilities & CLIENT.SSL:
             raise OperationalError(2026, "the server offers no TLS, which the URL requires")
+        if self._server_auth_plugin == _PLAIN and not self._ssl_context:
+            raise OperationalError(2061, "the server asks for the password in plain text")
 
     async def _process_auth(self, plugin_name: bytes, auth_packet: Any) -> Any:
-        if plugin_name == b"mysql_clear_password" and not self._secure:
+        if plugin_name.decode() == _PLAIN and not self._secure:
             raise OperationalError(2061, "the server asks for the password in plain text")
         return await super()._process_auth(plugin_name, auth_packet)
+
+    def close(self) -> None:
+        """Hang up: a TLS connection would else say goodbye in a loop that may be gone by then."""
+        if self._writer is not None:
+            self._writer.transport.abort()
+        super().close()
+
+    async def leave(self) -> None:
+        """Say goodbye, so that the server does not count an aborted connection."""
+        writer = self._writer
+        await self.ensure_closed()
+        await writer.wait_closed()
 
     def is_usable(self) -> bool:
         """Tell whether the connection may still be alive: open, not ended, not idle too long."""
@@ -103,7 +120,7 @@ class MysqlConnections:
 
     def __init__(self, address: MysqlAddress, *, limit: int) -> None:
         self._address = address
-        self._tls = tls_context(address)
+        self._tls = _tls_context(address)
         self._slots = anyio.Semaphore(limit)
         self._free: list[MysqlConnection] = []
 
@@ -126,14 +143,10 @@ class MysqlConnections:
 
     async def close(self) -> None:
         """Say goodbye on every free connection."""
-        with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
-            while self._free:
-                connection = self._free.pop()
-                try:
-                    await connection.ensure_closed()
-                except OSError:
-                    connection.close()
-        for connection in self._free:
+        while self._free:
+            connection = self._free.pop()
+            with anyio.move_on_after(_CLOSE_SECONDS, shield=True), suppress(OSError):
+                await connection.leave()
             connection.close()
 
     def _take(self) -> MysqlConnection | None:
@@ -154,10 +167,10 @@ class MysqlConnections:
             db=address.database,
             unix_socket=address.unix_socket or None,
             charset="utf8mb4",
-            sql_mode=f"'{SQL_MODE}'",
-            init_command=ISOLATION,
-            conv=CONVERTERS,
-            connect_timeout=CONNECT_SECONDS,
+            sql_mode=_SQL_MODE,
+            init_command=_ISOLATION,
+            conv=_CONVERTERS,
+            connect_timeout=_CONNECT_SECONDS,
             autocommit=True,
             ssl=self._tls,
             program_name="xintu",
@@ -165,7 +178,7 @@ class MysqlConnections:
         )
         # The driver's own time-out ends with the TCP handshake.
         try:
-            with anyio.fail_after(CONNECT_SECONDS):
+            with anyio.fail_after(_CONNECT_SECONDS):
                 # What aiomysql.connect() calls, which would make a connection of its own class.
                 await connection._connect()  # noqa: SLF001
         except BaseException:
@@ -174,7 +187,7 @@ class MysqlConnections:
         return connection
 
 
-def tls_context(address: MysqlAddress) -> ssl.SSLContext | None:
+def _tls_context(address: MysqlAddress) -> ssl.SSLContext | None:
     """Return what the URL's ssl options ask for; None for plain text."""
     if address.tls is TlsMode.DISABLED:
         return None

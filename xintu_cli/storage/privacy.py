@@ -11,7 +11,8 @@ from xintu_cli.records import CachedAnswer, Settlement
 def only_answers(settlement: Settlement) -> Settlement:
     """Return the part of a settlement that holds descriptions: its answers, and no attempts."""
     answers = tuple(
-        (image_hash, replace(answer, attempts=())) for image_hash, answer in settlement.answers
+        (image_hash, replace(answer, attempts=(), refusals=()))
+        for image_hash, answer in settlement.answers
     )
     return Settlement(
         settlement.run_id, settlement.task, answers, settlement_id=settlement.settlement_id

@@ -33,27 +33,19 @@ class Step:
 
 CLASSIFICATION_KEY = ("image_hash", "task", "source")
 RUN_COUNTS = (
-    "found",
-    "cached",
-    "llm",
-    "local",
-    "failed",
-    "skipped",
-    "pending",
-    "unchanged",
-    "duplicates",
-    "manual",
-    "provisional",
-    "upgraded",
-    "kept_local",
-    "calls",
-    "retries",
-    "tokens_in",
-    "tokens_out",
+    *("found", "cached", "llm", "local", "failed", "skipped", "pending"),
+    *("unchanged", "duplicates", "manual", "provisional", "upgraded", "kept_local"),
+    *("calls", "retries", "tokens_in", "tokens_out"),
 )
-"""The summary's counts that `run` has a column for, named as in `RunSummary`."""
+"""The summary's counts that `run` keeps, named as in `RunSummary`."""
+
+RUN_COLUMNS = tuple("by_hand" if count == "manual" else count for count in RUN_COUNTS)
+"""Their columns, in the same order: MANUAL is a reserved word of MySQL since 8.4."""
 
 _SQLITE_1 = (
+    # With a rowid, so that rows lie in the order they were written, which is nearly the order
+    # later walks ask for them: look-ups of 100 000 photos 0.28 s, counting their hits 0.4 s;
+    # laid out by hash (WITHOUT ROWID) 0.44 s and 1.6 s, since every row is on a page of its own.
     """CREATE TABLE classification (
         image_hash TEXT NOT NULL, task TEXT NOT NULL, source TEXT NOT NULL,
         category TEXT NOT NULL, confidence REAL NOT NULL,
@@ -65,7 +57,7 @@ _SQLITE_1 = (
         hit_count INTEGER NOT NULL DEFAULT 0, created_at TEXT NOT NULL, last_hit_at TEXT,
         run_id TEXT NOT NULL DEFAULT '',
         PRIMARY KEY (image_hash, task, source)
-    ) WITHOUT ROWID""",
+    )""",
     """CREATE TABLE manual_label (
         image_hash TEXT NOT NULL, taxonomy TEXT NOT NULL, category TEXT NOT NULL,
         who TEXT NOT NULL, labelled_at TEXT NOT NULL,
@@ -95,7 +87,7 @@ _SQLITE_1 = (
         run_id TEXT NOT NULL PRIMARY KEY, host TEXT NOT NULL, version TEXT NOT NULL,
         policy TEXT NOT NULL, started_at TEXT NOT NULL, finished_at TEXT,
         status TEXT NOT NULL DEFAULT 'running', exit_code INTEGER,
-        {" ".join(f"{count} INTEGER NOT NULL DEFAULT 0," for count in RUN_COUNTS)}
+        {" ".join(f"{count} INTEGER NOT NULL DEFAULT 0," for count in RUN_COLUMNS)}
         cost REAL, currency TEXT NOT NULL DEFAULT '', seconds REAL NOT NULL DEFAULT 0
     ) WITHOUT ROWID""",
     "CREATE INDEX run_started_at ON run (started_at)",
@@ -157,7 +149,7 @@ _MYSQL_1 = (
         version VARCHAR(32) NOT NULL, policy {_WORD} NOT NULL,
         started_at DATETIME(3) NOT NULL, finished_at DATETIME(3),
         status {_WORD} NOT NULL DEFAULT 'running', exit_code INT,
-        {" ".join(f"{count} BIGINT NOT NULL DEFAULT 0," for count in RUN_COUNTS)}
+        {" ".join(f"{count} BIGINT NOT NULL DEFAULT 0," for count in RUN_COLUMNS)}
         cost DECIMAL(18, 9), currency VARCHAR(8) NOT NULL DEFAULT '',
         seconds DOUBLE NOT NULL DEFAULT 0, KEY run_started_at (started_at)
     ) {_TEXT_TABLE}""",

@@ -23,7 +23,7 @@ def decode(text: str) -> Settlement:
     pairs: dict[str, Any] = {
         "answers": _pairs(document["answers"], _answer),
         "attempts": _pairs(document["attempts"], _attempt),
-        "refusals": _pairs(document["refusals"], lambda fields: Refusal(**fields)),
+        "refusals": _pairs(document["refusals"], _refusal),
         "hits": tuple(document["hits"]),
         "released": tuple(document["released"]),
     }
@@ -39,9 +39,14 @@ def _answer(fields: dict[str, Any]) -> Answer:
         "classification": Classification(**fields["classification"]),
         "source": Source(fields["source"]),
         "attempts": tuple(_attempt(attempt) for attempt in fields["attempts"]),
+        "refusals": tuple(_refusal(refusal) for refusal in fields["refusals"]),
     }
     return Answer(**{**fields, **built})
 
 
 def _attempt(fields: dict[str, Any]) -> Attempt:
     return Attempt(**{**fields, "source": Source(fields["source"])})
+
+
+def _refusal(fields: dict[str, Any]) -> Refusal:
+    return Refusal(**fields)

@@ -33,8 +33,8 @@ class LocalSpool:
     """A `Spool` in an SQLite file that exists only once something had to be kept."""
 
     def __init__(self, path: Path, cache_id: str) -> None:
-        self._path = path
-        self._cache_id = cache_id
+        self.path = path
+        self.cache_id = cache_id
 
     def append(self, settlement: Settlement) -> None:
         """Keep a settlement until it can be written; durable when this returns. Blocks."""
@@ -42,16 +42,16 @@ class LocalSpool:
             connection.execute(
                 "INSERT INTO spooled (settlement_id, cache_id, format, body) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
-                (settlement.settlement_id, self._cache_id, FORMAT, encode(settlement)),
+                (settlement.settlement_id, self.cache_id, FORMAT, encode(settlement)),
             )
 
     def waiting(self) -> int:
         """Return how many settlements wait for this cache. Blocks."""
-        if not self._path.exists():
+        if not self.path.exists():
             return 0
         with self._connection("read") as connection:
             (number,) = connection.execute(
-                "SELECT count(*) FROM spooled WHERE cache_id = ?", (self._cache_id,)
+                "SELECT count(*) FROM spooled WHERE cache_id = ?", (self.cache_id,)
             ).fetchone()
         return int(number)
 
@@ -69,18 +69,18 @@ class LocalSpool:
         return replayed
 
     def _first(self) -> Settlement | None:
-        if not self._path.exists():
+        if not self.path.exists():
             return None
         with self._connection("read") as connection:
             row = connection.execute(
                 "SELECT format, body FROM spooled WHERE cache_id = ? ORDER BY number LIMIT 1",
-                (self._cache_id,),
+                (self.cache_id,),
             ).fetchone()
         if row is None:
             return None
         if row[0] > FORMAT:
             raise SchemaError(
-                f"the spool {self._path} was written by a newer xintu. Upgrade xintu: it may hold "
+                f"the spool {self.path} was written by a newer xintu. Upgrade xintu: it may hold "
                 "answers that were paid for."
             )
         return decode(row[1])
@@ -92,10 +92,10 @@ class LocalSpool:
     @contextmanager
     def _connection(self, doing: str) -> Iterator[sqlite3.Connection]:
         """Open the file for one call: it is needed so rarely that nothing is kept open."""
-        localfile.create_private(self._path)
+        localfile.create_private(self.path)
         with (
-            localfile.sqlite_errors(self._path, what="spool", doing=doing, mend=_MEND),
-            closing(localfile.connect(self._path)) as connection,
+            localfile.sqlite_errors(self.path, what="spool", doing=doing, mend=_MEND),
+            closing(localfile.connect(self.path)) as connection,
         ):
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")

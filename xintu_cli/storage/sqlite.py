@@ -8,6 +8,7 @@ harmless: a cancelled caller stops waiting, the transaction runs to its end.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
@@ -116,9 +117,9 @@ class SqliteConnector:
     async def open(self) -> None:
         """Open both connections, the writer first: it makes the file what the reader needs."""
         with _errors(self.path, "open"):
-            await self._writer
+            await self._writer.open()
             try:
-                await self._reader
+                await self._reader.open()
             except BaseException:
                 await self.close()
                 raise
@@ -168,6 +169,26 @@ class _Connection(aiosqlite.Connection):
     def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
         super().__init__(connector, iter_chunk_size=64)
         self._thread.daemon = True
+        self._stopped: asyncio.Future[object] | None = None
+
+    async def open(self) -> None:
+        """Start the thread and connect in it; a failure ends the thread before it is raised.
+
+        aiosqlite does not wait for that end: the thread would meet a closed event loop, and
+        print a traceback.
+        """
+        try:
+            await self
+        except BaseException:
+            if self._stopped is not None:
+                with anyio.CancelScope(shield=True):
+                    await self._stopped
+            raise
+
+    def stop(self) -> asyncio.Future[object] | None:
+        """Ask the thread to close the connection and to end."""
+        self._stopped = super().stop()
+        return self._stopped
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in the connection's thread; cancelling the caller does not stop it."""

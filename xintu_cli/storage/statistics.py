@@ -9,18 +9,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from xintu_cli.records import Source
+from xintu_cli.records import Reason, Source
 from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.dialect import Dialect
-from xintu_cli.storage.schema import RUN_COUNTS
+from xintu_cli.storage.schema import RUN_COLUMNS, RUN_COUNTS
 from xintu_cli.storage.script import Script, Statement
-from xintu_cli.storage.verbs.clock import clock, later
+from xintu_cli.storage.totals import first_moment, run_totals, since_days
+from xintu_cli.storage.verbs.clock import clock
 
 _RECENT_RUNS = 20
 _MOST_HIT = 10
 _USAGE_CALLS = 1_000
 _PERCENTILES = (50, 90, 99)
-_DAY_SECONDS = 86_400
+
+_NOBODY_LABELLED = (
+    "NOT EXISTS (SELECT 1 FROM manual_label word"
+    " WHERE word.image_hash = said.image_hash AND word.taxonomy = ?)"
+)
+_NO_LLM_SPOKE = (
+    "NOT EXISTS (SELECT 1 FROM classification other WHERE other.image_hash = said.image_hash"
+    f" AND other.task = said.task AND other.source = '{Source.LLM}')"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +65,10 @@ class DayLine:
 
 @dataclass(frozen=True, slots=True)
 class CategoryLine:
-    """How often a source gave a category, and how sure it was on average (0..1)."""
+    """Images in a category by who is believed about them; confidence is a mean (0..1).
+
+    Each image counts once: a person's word hides an LLM's, which hides the local model's.
+    """
 
     category: str
     source: str
@@ -121,6 +133,14 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
+class StandInLine:
+    """Images about which only the local model has spoken, and why it had to (`Reason`)."""
+
+    reason: str
+    photos: int
+
+
+@dataclass(frozen=True, slots=True)
 class Statistics:
     """Everything `stats` shows, of one task."""
 
@@ -136,6 +156,7 @@ class Statistics:
     most_hit: tuple[HitLine, ...]
     saved: tuple[Saved, ...]
     agreement: Agreement
+    stand_ins: tuple[StandInLine, ...]
 
     @property
     def hit_rate(self) -> float | None:
@@ -153,9 +174,16 @@ class Usage:
     tokens_out: float
 
 
-async def read_statistics(cache: SqlCache, task: str, *, days: int | None = None) -> Statistics:
-    """Collect the figures of the last `days` days, or of all time."""
-    return await cache.connector.read(partial(_statistics, task=task, days=days), doing="read from")
+async def read_statistics(
+    cache: SqlCache, task: str, *, taxonomy: str = "", days: int | None = None
+) -> Statistics:
+    """Collect the figures of the last `days` days, or of all time.
+
+    With `taxonomy`, what people have said under that name is believed first.
+    """
+    return await cache.connector.read(
+        partial(_statistics, task=task, taxonomy=taxonomy, days=days), doing="read from"
+    )
 
 
 async def mean_usage(cache: SqlCache, provider: str, model: str) -> Usage | None:
@@ -165,37 +193,28 @@ async def mean_usage(cache: SqlCache, provider: str, model: str) -> Usage | None
     )
 
 
-def _statistics(dialect: Dialect, *, task: str, days: int | None) -> Script[Statistics]:
+def _statistics(
+    dialect: Dialect, *, task: str, taxonomy: str, days: int | None
+) -> Script[Statistics]:
     now = yield from clock(dialect)
-    since = "" if days is None else later(now, seconds=-days * _DAY_SECONDS)
-    # MySQL compares a DATETIME with no empty text: all time begins before photography.
-    start = since or "1000-01-01 00:00:00.000"
-    runs, counts, seconds = yield from _run_totals(start)
+    since = since_days(now, days)
+    start = first_moment(since)
+    totals = yield from run_totals(since)
     return Statistics(
         since=since,
-        runs=runs,
-        counts=counts,
-        seconds=seconds,
+        runs=totals.runs,
+        counts=dict(totals.counts),
+        seconds=totals.seconds,
         recent_runs=(yield from _recent_runs(start)),
         days=(yield from _days(start)),
-        categories=(yield from _categories(task, start)),
+        categories=(yield from _categories(task, taxonomy, start)),
         providers=(yield from _providers(start)),
         failures=(yield from _failures(start)),
         most_hit=(yield from _most_hit(task)),
         saved=(yield from _saved(task)),
         agreement=(yield from _agreement(task)),
+        stand_ins=(yield from _stand_ins(task, start)),
     )
-
-
-def _run_totals(start: str) -> Script[tuple[int, dict[str, int], float]]:
-    sums = ", ".join(f"COALESCE(SUM({count}), 0)" for count in RUN_COUNTS)
-    reply = yield Statement(
-        f"SELECT COUNT(*), COALESCE(SUM(seconds), 0), {sums} FROM run WHERE started_at >= ?",
-        (start,),
-    )
-    runs, seconds, *counts = reply.rows[0]
-    named = zip(RUN_COUNTS, map(int, counts), strict=True)
-    return int(runs), dict(named), float(seconds)
 
 
 def _recent_runs(start: str) -> Script[tuple[RunLine, ...]]:
@@ -204,7 +223,7 @@ def _recent_runs(start: str) -> Script[tuple[RunLine, ...]]:
         *("exit_code", "cost", "currency", "seconds"),
     )
     reply = yield Statement(
-        f"SELECT {', '.join((*columns, *RUN_COUNTS))} FROM run WHERE started_at >= ?"
+        f"SELECT {', '.join((*columns, *RUN_COLUMNS))} FROM run WHERE started_at >= ?"
         f" ORDER BY started_at DESC LIMIT {_RECENT_RUNS}",
         (start,),
     )
@@ -224,14 +243,29 @@ def _days(start: str) -> Script[tuple[DayLine, ...]]:
     return tuple(DayLine(str(row[0]), *map(int, row[1:])) for row in reply.rows)
 
 
-def _categories(task: str, start: str) -> Script[tuple[CategoryLine, ...]]:
+def _categories(task: str, taxonomy: str, start: str) -> Script[tuple[CategoryLine, ...]]:
     reply = yield Statement(
-        "SELECT category, source, COUNT(*), AVG(confidence) FROM classification"
-        " WHERE task = ? AND created_at >= ? GROUP BY category, source"
-        " ORDER BY COUNT(*) DESC, category, source",
+        "SELECT category, source, COUNT(*) AS photos, AVG(confidence) FROM ("
+        "SELECT said.category, said.source, said.confidence FROM classification said"
+        f" WHERE said.task = ? AND said.created_at >= ? AND {_NOBODY_LABELLED}"
+        f" AND (said.source = '{Source.LLM}' OR {_NO_LLM_SPOKE})"
+        f" UNION ALL SELECT category, '{Source.MANUAL}', 1.0 FROM manual_label"
+        " WHERE taxonomy = ? AND labelled_at >= ?) AS believed"
+        " GROUP BY category, source ORDER BY photos DESC, category, source",
+        (task, start, taxonomy, taxonomy, start),
+    )
+    return tuple(CategoryLine(str(c), str(s), int(n), float(mean)) for c, s, n, mean in reply.rows)
+
+
+def _stand_ins(task: str, start: str) -> Script[tuple[StandInLine, ...]]:
+    reply = yield Statement(
+        "SELECT said.reason, COUNT(*) FROM classification said WHERE said.task = ?"
+        f" AND said.created_at >= ? AND said.source = '{Source.LOCAL}'"
+        f" AND said.reason NOT IN ('{Reason.ASKED}', '{Reason.KEPT_LOCAL}')"
+        f" AND {_NO_LLM_SPOKE} GROUP BY said.reason ORDER BY 2 DESC, 1",
         (task, start),
     )
-    return tuple(CategoryLine(*row) for row in reply.rows)
+    return tuple(StandInLine(str(reason), int(photos)) for reason, photos in reply.rows)
 
 
 def _providers(start: str) -> Script[tuple[ProviderLine, ...]]:

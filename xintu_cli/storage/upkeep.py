@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
+from xintu_cli.errors import StorageError
 from xintu_cli.records import Source
 from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.dialect import Dialect
@@ -53,6 +54,29 @@ class Pruned:
         return sum(getattr(self, each.name) for each in fields(self))
 
 
+@dataclass(frozen=True, slots=True)
+class TaskLine:
+    """One task's classifications: how many, and what they had cost (of one currency)."""
+
+    task: str
+    photos: int
+    cost: float
+    currency: str
+
+
+async def read_tasks(cache: SqlCache) -> list[TaskLine]:
+    """Return the tasks that the cache has answers to, the fullest first."""
+    return await cache.connector.read(_tasks, doing="read from")
+
+
+def _tasks(_dialect: Dialect) -> Script[list[TaskLine]]:
+    reply = yield Statement(
+        "SELECT task, COUNT(*), COALESCE(SUM(cost), 0), MAX(currency) FROM classification"
+        " GROUP BY task ORDER BY COUNT(*) DESC, task"
+    )
+    return [TaskLine(str(t), int(n), float(cost), str(c)) for t, n, cost, c in reply.rows]
+
+
 async def prune(cache: SqlCache, rules: PruneRules, *, dry_run: bool = False) -> Pruned:
     """Delete what the rules say, a thousand rows a transaction; `dry_run` only counts."""
     now = await cache.connector.read(clock, doing="read from")
@@ -80,8 +104,11 @@ async def prune(cache: SqlCache, rules: PruneRules, *, dry_run: bool = False) ->
 
 
 async def check(cache: SqlCache) -> list[str]:
-    """Return what is wrong with the database's files and rows, in its own words."""
-    return await cache.connector.read(_check, doing="check")
+    """Return what is wrong with the database's files and rows; empty where all is well."""
+    try:
+        return await cache.connector.read(_check, doing="check")
+    except StorageError as error:
+        return [str(error)]
 
 
 def _check(dialect: Dialect) -> Script[list[str]]:

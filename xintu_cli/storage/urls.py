@@ -128,6 +128,7 @@ def mysql_address(url: str) -> MysqlAddress:
         raise ConfigurationError(
             f"the cache {masked(url)} must name a host and a database. {_EXAMPLES}"
         )
+    authority = _take(options, "ssl-ca")
     address = MysqlAddress(
         host=host,
         port=_port(parts),
@@ -135,10 +136,10 @@ def mysql_address(url: str) -> MysqlAddress:
         user=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password is not None else None,
         unix_socket=unix_socket,
-        ca=_take(options, "ssl-ca"),
+        ca=authority,
         certificate=_take(options, "ssl-cert"),
         key=_take(options, "ssl-key"),
-        tls=_tls_mode(_take(options, "ssl-mode"), has_ca="ssl-ca" in parts.query),
+        tls=_tls_mode(_take(options, "ssl-mode"), has_ca=bool(authority)),
     )
     if options:
         raise ConfigurationError(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from xintu_cli.storage.dialect import Dialect
 from xintu_cli.storage.script import Script, Statement, batches
 from xintu_cli.storage.verbs.clock import clock, later
+from xintu_cli.storage.verbs.texts import HOST_LENGTH, storable
 
 
 def claim(
@@ -19,6 +20,7 @@ def claim(
     """
     now = yield from clock(dialect)
     until = later(now, seconds=seconds)
+    name = storable(host, HOST_LENGTH)
     ours: set[str] = set()
     for batch in batches(sorted(set(hashes))):
         yield Statement(
@@ -29,7 +31,7 @@ def claim(
                 replace=("host", "owner", "expires_at"),
                 only_if=f"old.owner = new.owner OR old.expires_at < '{now}'",
             ),
-            [(image_hash, task, run_id, host, until) for image_hash in batch],
+            [(image_hash, task, run_id, name, until) for image_hash in batch],
             many=True,
         )
         condition, values = dialect.one_of("image_hash", batch)

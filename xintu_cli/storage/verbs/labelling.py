@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from xintu_cli.storage.dialect import Dialect
 from xintu_cli.storage.script import Script, Statement, batches
 from xintu_cli.storage.verbs.clock import clock
+from xintu_cli.storage.verbs.texts import NAME_LENGTH, storable
 
 
 def set_labels(
@@ -24,7 +25,10 @@ def set_labels(
             key,
             replace=("category", "who", "labelled_at"),
         ),
-        [(h, taxonomy, category, who, now) for h, category in sorted(dict(labels).items())],
+        [
+            (h, taxonomy, category, storable(who, NAME_LENGTH), now)
+            for h, category in sorted(dict(labels).items())
+        ],
         many=True,
     )
 

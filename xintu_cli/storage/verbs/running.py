@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from xintu_cli.records import RunRow, RunSummary
 from xintu_cli.storage.dialect import Dialect
-from xintu_cli.storage.schema import RUN_COUNTS
+from xintu_cli.storage.schema import RUN_COLUMNS, RUN_COUNTS
 from xintu_cli.storage.script import Script, Statement
 from xintu_cli.storage.verbs.clock import clock
+from xintu_cli.storage.verbs.texts import HOST_LENGTH, storable
 
 
 def start_run(dialect: Dialect, run: RunRow) -> Script[None]:
@@ -14,7 +15,7 @@ def start_run(dialect: Dialect, run: RunRow) -> Script[None]:
     now = yield from clock(dialect)
     yield Statement(
         dialect.insert_new("run", ("run_id", "host", "version", "policy", "started_at")),
-        (run.run_id, run.host, run.version, run.policy, now),
+        (run.run_id, storable(run.host, HOST_LENGTH), run.version, run.policy, now),
     )
 
 
@@ -23,13 +24,9 @@ def finish_run(dialect: Dialect, summary: RunSummary) -> Script[None]:
     now = yield from clock(dialect)
     counts = tuple(getattr(summary, count) for count in RUN_COUNTS)
     replaced = (
-        "finished_at",
-        "status",
-        "exit_code",
-        *RUN_COUNTS,
-        "cost",
-        "currency",
-        "seconds",
+        *("finished_at", "status", "exit_code"),
+        *RUN_COLUMNS,
+        *("cost", "currency", "seconds"),
     )
     yield Statement(
         dialect.upsert(

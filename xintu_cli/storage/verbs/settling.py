@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xintu_cli.records import Answer, Attempt, Refusal, Settlement, Source
+from xintu_cli.records import Answer, Attempt, Settlement, Source
 from xintu_cli.storage.dialect import Dialect
 from xintu_cli.storage.schema import CLASSIFICATION_KEY
 from xintu_cli.storage.script import Script, Statement, batches
 from xintu_cli.storage.verbs.claiming import release
 from xintu_cli.storage.verbs.clock import clock, later
+from xintu_cli.storage.verbs.texts import (
+    DESCRIPTION_LENGTH,
+    ERROR_LENGTH,
+    MODEL_LENGTH,
+    NAME_LENGTH,
+    REASON_LENGTH,
+    storable,
+)
 
 REFUSAL_DAYS = 30
 """How long a photo that a provider refused is not offered to it again."""
-
-_DESCRIPTION_LENGTH = 2_000
-_ERROR_LENGTH = 500
-_REASON_LENGTH = 255
-_NAME_LENGTH = 64
-_MODEL_LENGTH = 128
-"""Characters. MySQL's columns are as long; a text that is longer is cut, not refused."""
 
 _REPLACED = (
     *("category", "confidence", "description", "second_category", "provider", "model"),
@@ -88,10 +89,10 @@ def _answer_row(
         str(answer.source),
         said.category,
         float(said.confidence),
-        _text(said.description, _DESCRIPTION_LENGTH),
+        storable(said.description, DESCRIPTION_LENGTH),
         said.second_category,
-        _text(answer.provider, _NAME_LENGTH),
-        _text(answer.model, _MODEL_LENGTH),
+        storable(answer.provider, NAME_LENGTH),
+        storable(answer.model, MODEL_LENGTH),
         answer.prompt_version,
         answer.preparation_version,
         str(answer.reason),
@@ -105,30 +106,37 @@ def _answer_row(
 
 
 def _store_refusals(dialect: Dialect, settlement: Settlement, now: str) -> Script[None]:
-    if not settlement.refusals:
+    reasons = {(h, refusal.provider): refusal.reason for h, refusal in settlement.refusals}
+    for image_hash, answer in settlement.answers:
+        reasons.update({(image_hash, r.provider): r.reason for r in answer.refusals})
+    if not reasons:
         return
     key = ("image_hash", "task", "provider")
     until = later(now, seconds=REFUSAL_DAYS * 86_400)
-    reasons = {(image_hash, r.provider): r for image_hash, r in settlement.refusals}
     yield Statement(
         dialect.upsert(
             "refusal", (*key, "reason", "retry_after"), key, replace=("reason", "retry_after")
         ),
         [
-            (image_hash, settlement.task, provider, _text(refusal.reason, _REASON_LENGTH), until)
-            for (image_hash, provider), refusal in sorted(reasons.items(), key=_by_key)
+            (
+                image_hash,
+                settlement.task,
+                storable(provider, NAME_LENGTH),
+                storable(reason, REASON_LENGTH),
+                until,
+            )
+            for (image_hash, provider), reason in sorted(reasons.items())
         ],
         many=True,
     )
 
 
-def _by_key(item: tuple[tuple[str, str], Refusal]) -> tuple[str, str]:
-    return item[0]
-
-
 def _count_hits(dialect: Dialect, settlement: Settlement, now: str) -> Script[None]:
     """Count a hit on the row that answered: the LLM's where there is one, else the local."""
     for batch in batches(sorted(set(settlement.hits))):
+        touched = yield from _hit(dialect, settlement.task, Source.LLM, batch, now)
+        if touched == len(batch):
+            continue
         condition, values = dialect.one_of("image_hash", batch)
         reply = yield Statement(
             "SELECT image_hash FROM classification"
@@ -136,17 +144,20 @@ def _count_hits(dialect: Dialect, settlement: Settlement, now: str) -> Script[No
             (settlement.task, *values),
         )
         by_llm = {row[0] for row in reply.rows}
-        for source, hit in (
-            (Source.LLM, sorted(by_llm)),
-            (Source.LOCAL, [image_hash for image_hash in batch if image_hash not in by_llm]),
-        ):
-            if hit:
-                condition, values = dialect.one_of("image_hash", hit)
-                yield Statement(
-                    "UPDATE classification SET hit_count = hit_count + 1, last_hit_at = ?"
-                    f" WHERE task = ? AND source = '{source}' AND {condition}",
-                    (now, settlement.task, *values),
-                )
+        rest = [image_hash for image_hash in batch if image_hash not in by_llm]
+        yield from _hit(dialect, settlement.task, Source.LOCAL, rest, now)
+
+
+def _hit(
+    dialect: Dialect, task: str, source: Source, hashes: Sequence[str], now: str
+) -> Script[int]:
+    condition, values = dialect.one_of("image_hash", hashes)
+    reply = yield Statement(
+        "UPDATE classification SET hit_count = hit_count + 1, last_hit_at = ?"
+        f" WHERE task = ? AND source = '{source}' AND {condition}",
+        (now, task, *values),
+    )
+    return reply.touched
 
 
 def _log_attempts(dialect: Dialect, settlement: Settlement, now: str) -> Script[None]:
@@ -177,8 +188,8 @@ def _log_row(
         image_hash,
         settlement.task,
         str(attempt.source),
-        _text(attempt.provider, _NAME_LENGTH),
-        _text(attempt.model, _MODEL_LENGTH),
+        storable(attempt.provider, NAME_LENGTH),
+        storable(attempt.model, MODEL_LENGTH),
         attempt.outcome,
         attempt.latency_ms,
         attempt.tokens_in,
@@ -186,7 +197,7 @@ def _log_row(
         attempt.cost,
         attempt.currency,
         attempt.number,
-        _text(attempt.error, _ERROR_LENGTH),
+        storable(attempt.error, ERROR_LENGTH),
         now,
     )
 
@@ -194,7 +205,7 @@ def _log_row(
 def _daily_rows(day: str, attempts: Sequence[Attempt]) -> list[tuple[object, ...]]:
     rows: dict[tuple[str, str], list[Attempt]] = {}
     for attempt in attempts:
-        key = (_text(attempt.provider, _NAME_LENGTH), _text(attempt.model, _MODEL_LENGTH))
+        key = (storable(attempt.provider, NAME_LENGTH), storable(attempt.model, MODEL_LENGTH))
         rows.setdefault(key, []).append(attempt)
     return [
         (
@@ -213,10 +224,3 @@ def _daily_rows(day: str, attempts: Sequence[Attempt]) -> list[tuple[object, ...
         )
         for (provider, model), group in sorted(rows.items())
     ]
-
-
-def _text(text: str, length: int) -> str:
-    """Make any text storable: cut it, and replace lone surrogates, which UTF-8 cannot encode."""
-    if len(text) > length:
-        text = f"{text[: length - 1]}…"
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

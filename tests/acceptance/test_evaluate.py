@@ -1,0 +1,129 @@
+"""How good the answers are: `xintu evaluate`, and how fast: `xintu models bench`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Home
+from tests.support.demo import make_album
+from tests.support.invariants import check_streams
+from tests.support.photos import make_jpeg
+
+DRAWN = ("travel_scenery", "screenshot", "qrcode", "other")
+"""What `make_album` draws in turn."""
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """Return a folder of drawings that the local model can tell apart, three a category."""
+    folder = tmp_path / "set"
+    make_album(tmp_path / "album", 12)
+    for number, path in enumerate(sorted((tmp_path / "album").iterdir())):
+        category = folder / DRAWN[number % len(DRAWN)]
+        category.mkdir(parents=True, exist_ok=True)
+        path.rename(category / path.name)
+    return folder
+
+
+def test_the_figures_are_told_to_programs(home: Home, labelled: Path) -> None:
+    finished = home.run("evaluate", labelled, "--json")
+    assert finished.exit_code == 0, finished
+    told = finished.json()
+    assert {
+        "accuracy",
+        "macro_f1",
+        "per_category",
+        "confusion",
+        "ece",
+        "latency_ms",
+        "cost",
+    } <= set(told)
+    assert told["photos"] == 12
+    right = sum(told["confusion"][key].get(key, 0) for key in DRAWN)
+    assert told["accuracy"] == pytest.approx(right / 12, abs=1e-6)
+    # A code that can be decoded is one.
+    assert told["confusion"]["qrcode"] == {"qrcode": 3}
+    assert told["per_category"]["qrcode"]["recall"] == 1.0
+    assert sum(told["per_category"][key]["photos"] for key in told["per_category"]) == 12
+    assert (told["calls"], told["cost"]) == (0, 0)
+    assert 0 < told["latency_ms"]["p50"] <= told["latency_ms"]["p90"] <= told["latency_ms"]["p99"]
+    assert told["mistakes_total"] == len(told["mistakes"]) == 12 - right
+    assert sum(b["photos"] for b in told["calibration"]) == 12
+
+
+def test_the_figures_are_shown_to_people(home: Home, labelled: Path) -> None:
+    finished = home.run("evaluate", labelled, "--lang", "zh")
+    assert finished.exit_code == 0, finished
+    check_streams(finished)
+    assert "accuracy" in finished.lines()[0]
+    assert "二维码" in finished.stdout
+    assert "█" in finished.stdout
+
+
+def test_the_cache_is_neither_read_nor_written(home: Home, labelled: Path) -> None:
+    home.run("label", labelled / "qrcode", "--as", "pets")
+    before = home.run("cache", "info", "--json").json()
+    told = home.run("evaluate", labelled, "--json").json()
+    assert told["confusion"]["qrcode"] == {"qrcode": 3}
+    assert home.run("cache", "info", "--json").json() == before
+
+
+def test_a_csv_does_as_well(home: Home, labelled: Path, tmp_path: Path) -> None:
+    rows = [f"{path.relative_to(tmp_path)},{path.parent.name}" for path in labelled.rglob("*.jpg")]
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(["path,category", *rows]), encoding="utf-8")
+    folder = home.run("evaluate", labelled, "--json").json()
+    told = home.run("evaluate", table, "--json").json()
+    for key in ("photos", "accuracy", "macro_f1", "confusion"):
+        assert told[key] == folder[key], key
+
+
+def test_a_photo_that_cannot_be_read_is_named_and_not_counted(home: Home, labelled: Path) -> None:
+    (labelled / "qrcode" / "broken.jpg").write_bytes(make_jpeg(1)[:200])
+    finished = home.run("evaluate", labelled, "--json")
+    assert finished.exit_code == 3, finished
+    told = finished.json()
+    assert told["photos"] == 12
+    assert [Path(failure["path"]).name for failure in told["failures"]] == ["broken.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("files", "exit_code", "said"),
+    [
+        ((), 2, "no labelled photo"),
+        (("pets/a.jpg",), 2, "one category"),
+        (("pets/a.jpg", "kittens/b.jpg"), 2, "kittens"),
+        (("pets/a.jpg", "screnshot/b.jpg"), 2, "screenshot"),
+        (("pets/a.jpg", "foods/"), 2, "foods"),
+        (None, 66, "nowhere"),
+    ],
+)
+def test_a_set_that_is_not_as_it_should_be_is_told_before_anything_is_classified(
+    home: Home, tmp_path: Path, files: tuple[str, ...] | None, exit_code: int, said: str
+) -> None:
+    place = tmp_path / "set"
+    for name in files or ():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith("/"):
+            (place / name).mkdir()
+        else:
+            (place / name).write_bytes(make_jpeg(1))
+    place.mkdir(exist_ok=True)
+    finished = home.run("evaluate", "nowhere" if files is None else place)
+    assert finished.exit_code == exit_code, finished
+    assert said in finished.stderr
+    assert finished.stdout == ""
+
+
+def test_a_bench_tells_how_fast_this_machine_is(home: Home, labelled: Path) -> None:
+    finished = home.run("models", "bench", labelled, "--photos", "6", "--json")
+    assert finished.exit_code == 0, finished
+    told = json.loads(finished.stdout)
+    assert told["photos"] == 6
+    assert told["photos_per_second"] > 0
+    assert told["model"].startswith("xintu-lite@")
+    shown = home.run("models", "bench", labelled, "--photos", "2")
+    assert "photos/s" in shown.stdout

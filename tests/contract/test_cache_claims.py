@@ -1,0 +1,122 @@
+"""Claims on every database: one photo, one payer."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import anyio
+import pytest
+
+from tests.support.databases import CacheDatabase
+from tests.support.settlements import (
+    BIRD,
+    CAT,
+    DOG,
+    OTHER_RUN,
+    PHOTOS,
+    RUN,
+    TASK,
+    llm,
+    settlement,
+)
+from xintu_cli.storage.cache import SqlCache
+from xintu_cli.storage.urls import open_cache, open_lease_keeper
+
+pytestmark = pytest.mark.anyio
+
+
+async def claim(cache: SqlCache, photos: list[str], run: str, seconds: float = 60) -> set[str]:
+    return set(await cache.claim(TASK, photos, run_id=run, host="here", seconds=seconds))
+
+
+def let_claims_expire(database: CacheDatabase) -> None:
+    database.fetch("UPDATE claim SET expires_at = '2020-01-01 00:00:00.000'")
+
+
+async def test_a_photo_is_claimed_by_one_run(cache: SqlCache) -> None:
+    assert {CAT, DOG} == await claim(cache, [CAT, DOG], RUN)
+    assert {BIRD} == await claim(cache, [DOG, BIRD], OTHER_RUN)
+
+
+async def test_a_run_may_claim_again_what_it_has(cache: SqlCache) -> None:
+    await claim(cache, [CAT], RUN)
+    assert {CAT, DOG} == await claim(cache, [CAT, DOG], RUN)
+
+
+async def test_an_expired_claim_is_taken_over_and_its_owner_loses_it(
+    cache: SqlCache, database: CacheDatabase
+) -> None:
+    await claim(cache, [CAT], RUN)
+    let_claims_expire(database)
+    assert await cache.expired_claims() == 1
+    assert {CAT} == await claim(cache, [CAT], OTHER_RUN)
+    assert set() == await claim(cache, [CAT], RUN)
+    assert await cache.expired_claims() == 0
+
+
+async def test_a_released_claim_is_free(cache: SqlCache) -> None:
+    await claim(cache, [CAT, DOG], RUN)
+    await cache.release(TASK, [CAT], run_id=RUN)
+    assert {CAT} == await claim(cache, [CAT, DOG], OTHER_RUN)
+
+
+async def test_a_run_cannot_release_anothers_claim(cache: SqlCache) -> None:
+    await claim(cache, [CAT], RUN)
+    await cache.release(TASK, [CAT], run_id=OTHER_RUN)
+    assert set() == await claim(cache, [CAT], OTHER_RUN)
+
+
+async def test_settling_releases_claims_of_answered_and_given_up_photos(cache: SqlCache) -> None:
+    await claim(cache, [CAT, DOG, BIRD], RUN)
+    await cache.settle(settlement((CAT, llm()), released=(DOG,)))
+    assert {CAT, DOG} == await claim(cache, [CAT, DOG, BIRD], OTHER_RUN)
+
+
+async def test_a_settlement_written_again_still_releases(cache: SqlCache) -> None:
+    once = settlement((CAT, llm()))
+    await cache.settle(once)
+    await claim(cache, [CAT], RUN)
+    await cache.settle(once)
+    assert {CAT} == await claim(cache, [CAT], OTHER_RUN)
+
+
+async def test_an_answer_is_stored_although_the_claim_was_lost(cache: SqlCache) -> None:
+    await claim(cache, [CAT], OTHER_RUN)
+    await cache.settle(settlement((CAT, llm())))
+    assert {CAT} == set(await cache.look_up(TASK, "xintu", [CAT]))
+    assert set() == await claim(cache, [CAT], RUN), "the other run's claim stands"
+
+
+async def test_a_kept_lease_does_not_expire(cache: SqlCache, database: CacheDatabase) -> None:
+    await claim(cache, [CAT], RUN, seconds=5)
+    await claim(cache, [DOG], OTHER_RUN, seconds=5)
+    with open_lease_keeper(database.url) as keeper:
+        await anyio.to_thread.run_sync(keeper.renew, RUN, 3600.0)
+    ends = dict(database.fetch("SELECT image_hash, expires_at FROM claim"))
+    gained = datetime.fromisoformat(str(ends[CAT])) - datetime.fromisoformat(str(ends[DOG]))
+    assert timedelta(minutes=59) < gained < timedelta(minutes=61)
+
+
+async def test_a_lease_that_ran_out_is_not_renewed(
+    cache: SqlCache, database: CacheDatabase
+) -> None:
+    await claim(cache, [CAT], RUN)
+    let_claims_expire(database)
+    with open_lease_keeper(database.url) as keeper:
+        await anyio.to_thread.run_sync(keeper.renew, RUN, 3600.0)
+    assert {CAT} == await claim(cache, [CAT], OTHER_RUN)
+
+
+async def test_two_runs_that_claim_at_once_never_share_a_photo(database: CacheDatabase) -> None:
+    async with open_cache(database.url) as one, open_cache(database.url) as two:
+        ours: list[set[str]] = []
+
+        async def take(cache: SqlCache, run: str) -> None:
+            for start in range(0, 640, 64):
+                mine = await claim(cache, PHOTOS[start : start + 64], run)
+                ours.append(mine)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(take, one, RUN)
+            group.start_soon(take, two, OTHER_RUN)
+    assert 640 == sum(map(len, ours)) == len(set().union(*ours))

@@ -1,0 +1,394 @@
+"""The cache on a real MariaDB: killed, deadlocked, refusing, hanging, in the wrong letters."""
+
+from __future__ import annotations
+
+import random
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing
+
+import anyio
+import pymysql
+import pytest
+from anyio import to_thread
+
+from tests.support.databases import MariaDb, port_of
+from tests.support.next_schema import NEXT_STEPS
+from tests.support.settlements import RUN, TASK, llm, photo, settlement
+from xintu_cli.errors import (
+    CacheUnreachableError,
+    ConfigurationError,
+    CredentialsError,
+    SchemaError,
+)
+from xintu_cli.records import Classification, Settlement
+from xintu_cli.storage.cache import SqlCache
+from xintu_cli.storage.mysql import MysqlConnector
+from xintu_cli.storage.mysql_schema import take_missing_steps
+from xintu_cli.storage.schema import STEPS
+from xintu_cli.storage.urls import mysql_address, open_cache, open_lease_keeper
+
+pytestmark = pytest.mark.anyio
+
+
+def answers(*numbers: int) -> Settlement:
+    return settlement(*((photo(number), llm()) for number in numbers))
+
+
+@pytest.fixture
+def other(mariadb: MariaDb, mysql_name: str) -> Iterator[pymysql.Connection]:
+    """Return another program's connection to that database, in a transaction."""
+    with closing(
+        pymysql.connect(host="127.0.0.1", port=mariadb.port, user="root", database=mysql_name)
+    ) as connection:
+        yield connection
+
+
+@pytest.fixture
+def user(mariadb: MariaDb, mysql_name: str) -> Iterator[Callable[[str], str]]:
+    """Return a maker of users with certain rights on the database; it returns their URL."""
+    made = "someone"
+
+    def make(rights: str, limits: str = "") -> str:
+        mariadb.execute(f"CREATE USER {made}@'127.0.0.1' IDENTIFIED BY 'hunter2' {limits}")
+        mariadb.execute(f"GRANT {rights} ON {mysql_name}.* TO {made}@'127.0.0.1'")
+        return mariadb.url(mysql_name, user=made, password="hunter2")
+
+    yield make
+    mariadb.execute(f"DROP USER IF EXISTS {made}@'127.0.0.1'")
+
+
+@asynccontextmanager
+async def impatient(url: str, query_seconds: float) -> AsyncIterator[SqlCache]:
+    """Open a cache whose calls end after so many seconds."""
+    connector = MysqlConnector(mysql_address(url), query_seconds=query_seconds)
+    try:
+        yield SqlCache(connector, "")
+    finally:
+        await connector.close()
+
+
+def connections_of(mariadb: MariaDb, mysql_name: str) -> list[int]:
+    rows = mariadb.execute(
+        "SELECT id FROM information_schema.processlist WHERE db = %s", (mysql_name,)
+    )
+    return [row[0] for row in rows]
+
+
+# ---- the server goes away --------------------------------------------------------------------
+
+
+async def test_a_connection_that_was_killed_is_replaced(mariadb: MariaDb, mysql_name: str) -> None:
+    async with open_cache(mariadb.url(mysql_name)) as cache:
+        await cache.settle(answers(1))
+        for connection in connections_of(mariadb, mysql_name):
+            mariadb.execute(f"KILL {connection}")
+        await cache.settle(answers(2))
+        for connection in connections_of(mariadb, mysql_name):
+            mariadb.execute(f"KILL {connection}")
+        assert len(await cache.look_up(TASK, "xintu", [photo(1), photo(2)])) == 2
+
+
+async def test_a_lease_keeper_survives_a_killed_connection(
+    mariadb: MariaDb, mysql_name: str
+) -> None:
+    async with open_cache(mariadb.url(mysql_name)) as cache:
+        await cache.claim(TASK, [photo(1)], run_id=RUN, host="here", seconds=60)
+        with open_lease_keeper(mariadb.url(mysql_name)) as keeper:
+            await to_thread.run_sync(keeper.renew, RUN, 60.0)
+            for connection in connections_of(mariadb, mysql_name):
+                mariadb.execute(f"KILL {connection}")
+            await to_thread.run_sync(keeper.renew, RUN, 60.0)
+
+
+async def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
+    mariadb: MariaDb, mysql_name: str
+) -> None:
+    url = mariadb.url(mysql_name)
+    settler = [sys.executable, "-m", "tests.support.settler", url, "100000"]
+    try:
+        async with await anyio.open_process(settler) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            told = b""
+            while told.count(b"\n") < 40:
+                told += await process.stdout.receive()
+            mariadb.kill()
+            async for more in process.stdout:
+                told += more
+            complaint = b"".join([chunk async for chunk in process.stderr])
+        assert b"CacheUnreachableError" in complaint
+    finally:
+        mariadb.kill()
+        await to_thread.run_sync(mariadb.start)
+    stored = told.decode().split()
+    async with open_cache(url) as cache:
+        assert set(stored) == set(await cache.look_up(TASK, "xintu", stored))
+        rows = (await cache.info()).rows
+        assert rows["classification"] == rows["request_log"] == rows["settlement"]
+        assert len(stored) <= rows["classification"] <= len(stored) + 1
+
+
+async def test_a_server_that_is_not_there_is_told_at_once() -> None:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with pytest.raises(CacheUnreachableError, match="Connect call failed"):
+        async with open_cache(f"mysql://root:@127.0.0.1:{port}/x"):
+            pass
+
+
+async def test_a_server_that_never_answers_is_given_up() -> None:
+    async def swallow(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            async for _ in stream:
+                pass
+
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(listener.serve, swallow)
+        port = port_of(listener)
+        async with impatient(f"mysql://root:@127.0.0.1:{port}/x", 0.2) as cache:
+            with pytest.raises(CacheUnreachableError, match="no answer in time"):
+                await cache.look_up(TASK, "xintu", [photo(1)])
+            with pytest.raises(CacheUnreachableError, match="no answer in time"):
+                await cache.settle(answers(1))
+        group.cancel_scope.cancel()
+
+
+# ---- others are in the way -------------------------------------------------------------------
+
+
+async def wait_until_someone_waits(mariadb: MariaDb) -> None:
+    """Return when InnoDB says that one transaction waits for another.
+
+    It renews what it says only after not having been asked for a tenth of a second.
+    """
+    with anyio.fail_after(20):
+        while not await to_thread.run_sync(  # noqa: ASYNC110 - another process's state
+            mariadb.execute, "SELECT * FROM information_schema.innodb_lock_waits"
+        ):
+            await anyio.sleep(0.12)
+
+
+async def test_a_deadlock_is_tried_again(
+    mariadb: MariaDb, mysql_name: str, other: pymysql.Connection
+) -> None:
+    async with open_cache(mariadb.url(mysql_name)) as cache:
+        await cache.settle(answers(*range(1, 200)))
+        cursor = other.cursor()
+        change = "UPDATE classification SET category = 'theirs' WHERE image_hash "
+        # Whoever changed more rows survives a deadlock: here, the other one.
+        cursor.execute(f"{change} > '{photo(2)}'")
+        async with anyio.create_task_group() as group:
+            group.start_soon(cache.settle, answers(1, 2, 3))
+            await wait_until_someone_waits(mariadb)
+            await to_thread.run_sync(cursor.execute, f"{change} = '{photo(1)}'")
+            other.commit()
+        rows = await cache.look_up(TASK, "xintu", [photo(1), photo(3), photo(4)])
+        assert [row.category for (row,) in rows.values()] == ["pets", "pets", "theirs"]
+
+
+async def test_a_lock_that_is_never_given_back_ends_the_call_and_not_the_cache(
+    mariadb: MariaDb, mysql_name: str, other: pymysql.Connection
+) -> None:
+    async with open_cache(mariadb.url(mysql_name)) as cache:
+        await cache.settle(answers(1))
+    other.cursor().execute("UPDATE classification SET category = 'theirs'")
+    async with impatient(mariadb.url(mysql_name), 0.3) as cache:
+        with pytest.raises(CacheUnreachableError, match="no answer in time"):
+            await cache.settle(answers(1))
+        other.rollback()
+        await cache.settle(answers(1, 2))
+        assert len(await cache.look_up(TASK, "xintu", [photo(1), photo(2)])) == 2
+
+
+async def test_many_writers_of_the_same_rows_all_succeed(mariadb: MariaDb, mysql_name: str) -> None:
+    async with (
+        open_cache(mariadb.url(mysql_name)) as one,
+        open_cache(mariadb.url(mysql_name)) as two,
+        anyio.create_task_group() as group,
+    ):
+        for seed in range(24):
+            numbers = random.Random(seed).sample(range(200), 100)
+            group.start_soon((one, two)[seed % 2].settle, answers(*numbers))
+    assert mariadb.execute("SELECT COUNT(*) FROM settlement", database=mysql_name) == ((24,),)
+
+
+async def test_cancelled_calls_leave_every_connection_usable(
+    mariadb: MariaDb, mysql_name: str
+) -> None:
+    async with open_cache(mariadb.url(mysql_name)) as cache:
+
+        async def call(seed: int) -> None:
+            patience = random.Random(seed).uniform(0.0, 0.01)
+            with anyio.move_on_after(patience):
+                if seed % 2:
+                    await cache.settle(answers(seed))
+                else:
+                    await cache.look_up(TASK, "xintu", [photo(number) for number in range(500)])
+
+        async with anyio.create_task_group() as group:
+            for seed in range(120):
+                group.start_soon(call, seed)
+        with anyio.fail_after(20):
+            await cache.settle(answers(1000))
+            assert len(await cache.look_up(TASK, "xintu", [photo(1000)])) == 1
+
+
+async def test_a_write_that_was_begun_is_finished_although_it_is_cancelled(
+    mariadb: MariaDb, mysql_name: str, other: pymysql.Connection
+) -> None:
+    async with open_cache(mariadb.url(mysql_name)) as cache:
+        await cache.settle(answers(1))
+        other.cursor().execute("UPDATE classification SET category = 'theirs'")
+        async with anyio.create_task_group() as group:
+            group.start_soon(cache.settle, answers(1))
+            await wait_until_someone_waits(mariadb)
+            group.cancel_scope.cancel()
+            other.rollback()
+        assert mariadb.execute("SELECT COUNT(*) FROM settlement", database=mysql_name) == ((2,),)
+
+
+# ---- rights and wrongs -----------------------------------------------------------------------
+
+
+async def test_four_rights_suffice(
+    mariadb: MariaDb, mysql_name: str, user: Callable[..., str]
+) -> None:
+    async with open_cache(mariadb.url(mysql_name)):
+        pass
+    async with open_cache(user("SELECT, INSERT, UPDATE, DELETE")) as cache:
+        await cache.settle(answers(1))
+        assert await cache.claim(TASK, [photo(2)], run_id=RUN, host="here", seconds=60)
+        assert (await cache.info()).rows["classification"] == 1
+
+
+async def test_whoever_may_not_create_is_told_what_to_do(user: Callable[..., str]) -> None:
+    with pytest.raises(CredentialsError, match="cache migrate"):
+        async with open_cache(user("SELECT, INSERT, UPDATE, DELETE")):
+            pass
+
+
+async def test_a_user_who_may_only_read_is_told_the_missing_right(
+    mariadb: MariaDb, mysql_name: str, user: Callable[..., str]
+) -> None:
+    async with open_cache(mariadb.url(mysql_name)):
+        pass
+    async with open_cache(user("SELECT")) as cache:
+        with pytest.raises(CredentialsError, match="command denied to user"):
+            await cache.settle(answers(1))
+
+
+async def test_a_wrong_password_is_refused_and_not_shown(user: Callable[..., str]) -> None:
+    url = user("SELECT").replace("hunter2", "hunter3")
+    with pytest.raises(CredentialsError, match="Access denied") as caught:
+        async with open_cache(url):
+            pass
+    shown = []
+    error: BaseException | None = caught.value
+    while error is not None:
+        shown.append(f"{error!r} {error}")
+        error = error.__cause__ or error.__context__
+    assert "hunter" not in "".join(shown)
+
+
+async def test_a_database_that_does_not_exist_is_told(mariadb: MariaDb) -> None:
+    with pytest.raises(ConfigurationError, match="CREATE DATABASE"):
+        async with open_cache(mariadb.url("nowhere")):
+            pass
+
+
+async def test_a_server_without_a_free_connection_is_tried_later(
+    mariadb: MariaDb, mysql_name: str, user: Callable[..., str]
+) -> None:
+    async with open_cache(mariadb.url(mysql_name)):
+        pass
+    url = user("SELECT, INSERT, UPDATE, DELETE", "WITH MAX_USER_CONNECTIONS 1")
+    async with open_cache(url) as cache:
+        await cache.info()
+        with pytest.raises(CacheUnreachableError, match="max_user_connections"):
+            async with open_cache(url):
+                pass
+
+
+async def test_a_read_only_server_is_told(
+    mariadb: MariaDb, mysql_name: str, user: Callable[..., str]
+) -> None:
+    async with open_cache(mariadb.url(mysql_name)):
+        pass
+    async with open_cache(user("SELECT, INSERT, UPDATE, DELETE")) as cache:
+        mariadb.execute("SET GLOBAL read_only = 1")
+        try:
+            with pytest.raises(CacheUnreachableError, match="read-only"):
+                await cache.settle(answers(1))
+        finally:
+            mariadb.execute("SET GLOBAL read_only = 0")
+
+
+# ---- schema and letters ----------------------------------------------------------------------
+
+
+async def test_text_is_kept_on_a_server_that_would_make_it_latin1(
+    mariadb: MariaDb, mysql_name: str
+) -> None:
+    async with open_cache(mariadb.url(mysql_name)) as cache:
+        await cache.settle(answers(1))
+        (answer,) = (await cache.details(TASK, "xintu", [photo(1)]))[photo(1)]
+        assert answer.description == "a pets 🐈"
+        await cache.set_labels("été", [(photo(1), "a")], who="me")
+        await cache.set_labels("ETE", [(photo(1), "b")], who="me")
+        assert (await cache.info()).rows["manual_label"] == 2
+
+
+async def test_converted_tables_are_refused(mariadb: MariaDb, mysql_name: str) -> None:
+    async with open_cache(mariadb.url(mysql_name)):
+        pass
+    mariadb.execute(
+        "ALTER TABLE manual_label CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci",
+        database=mysql_name,
+    )
+    with pytest.raises(SchemaError, match=r"manual_label\.category is utf8mb4_general_ci"):
+        async with open_cache(mariadb.url(mysql_name)):
+            pass
+
+
+async def test_an_older_schema_waits_for_a_decision(mariadb: MariaDb, mysql_name: str) -> None:
+    connector = MysqlConnector(mysql_address(mariadb.url(mysql_name)))
+    try:
+        await take_missing_steps(connector)
+        mariadb.execute("UPDATE meta SET value = '0' WHERE name = 'schema'", database=mysql_name)
+        with pytest.raises(SchemaError, match="Dump the database, then run: xintu cache migrate"):
+            async with open_cache(mariadb.url(mysql_name)):
+                pass
+        assert await take_missing_steps(connector) == len(STEPS), "steps can be repeated"
+        assert await take_missing_steps(connector, NEXT_STEPS) == 1
+    finally:
+        await connector.close()
+    async with open_cache(mariadb.url(mysql_name)) as cache:
+        await cache.settle(answers(1))
+
+
+async def test_a_newer_schema_is_refused(mariadb: MariaDb, mysql_name: str) -> None:
+    async with open_cache(mariadb.url(mysql_name)):
+        pass
+    mariadb.execute("UPDATE meta SET value = '99' WHERE name <> 'cache_id'", database=mysql_name)
+    with pytest.raises(SchemaError, match="newer xintu"):
+        async with open_cache(mariadb.url(mysql_name)):
+            pass
+
+
+async def test_big_batches_fit_small_packets(mariadb: MariaDb, mysql_name: str) -> None:
+    long = llm(classification=Classification("pets", 0.9, "猫" * 5_000))
+    many = settlement(*((photo(number), long) for number in range(1_000)))
+    mariadb.execute("SET GLOBAL max_allowed_packet = 1048576")
+    try:
+        async with open_cache(mariadb.url(mysql_name)) as cache:
+            await cache.settle(many)
+            hashes = [photo(number) for number in range(1_000)]
+            assert len(await cache.details(TASK, "xintu", hashes)) == 1_000
+    finally:
+        mariadb.execute("SET GLOBAL max_allowed_packet = 16777216")

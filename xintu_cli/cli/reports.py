@@ -1,0 +1,67 @@
+"""What `xintu report` does around the job."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+
+from xintu_cli.bootstrap import open_local, open_shared, read_rules, walk_rules
+from xintu_cli.cli.exits import say
+from xintu_cli.cli.progress import shown_progress
+from xintu_cli.cli.session import Session
+from xintu_cli.errors import UsageError
+from xintu_cli.jobs.export import Sources
+from xintu_cli.jobs.report import write_report
+from xintu_cli.locations import expand_home
+from xintu_cli.reporting.escape import display_text
+from xintu_cli.reporting.outputs import Target, check_writable
+from xintu_cli.reporting.run_facts import RunFacts
+from xintu_cli.stages.walk import WalkPlan, absolute_roots
+
+
+def report_paths(session: Session, paths: Sequence[Path], output: Path) -> None:
+    """Write the page about the photos below `paths`."""
+    workspace = session.workspace
+    target = _page(output)
+    check_writable(target)
+    roots = absolute_roots(paths)
+    facts = RunFacts(
+        roots=tuple(os.fsencode(path) for path in paths),
+        taxonomy=workspace.taxonomy,
+        cache_url=workspace.cache_url,
+        language=session.language,
+    )
+
+    async def run() -> int:
+        with shown_progress(session, "making thumbnails") as advance:
+            async with open_shared(workspace) as cache:
+                with open_local(workspace) as index:
+                    sources = Sources(
+                        index=index,
+                        cache=cache,
+                        taxonomy=workspace.taxonomy,
+                        reading=read_rules(workspace.settings),
+                        language=session.language,
+                    )
+                    plan = WalkPlan(roots, walk_rules(workspace))
+                    return await write_report(plan, sources, facts, target, advance=advance)
+
+    photos = anyio.run(run)
+    if not workspace.settings.quiet and target != "-":
+        say(f"{photos:,} photo{'s' * (photos != 1)} in {display_text(os.fsencode(output))}")
+
+
+def _page(output: Path) -> Target:
+    """Refuse the suffixes of an export: whoever types one wants the other command."""
+    if str(output) == "-":
+        return "-"
+    if output.suffix.lower() not in (".html", ".htm"):
+        name = display_text(os.fsencode(output))
+        raise UsageError(
+            f"cannot write a report to {name}: a report is a page, its name ends in .html. "
+            "For .csv, .json or .jsonl use `xintu export`."
+        )
+    return expand_home(output)

@@ -1,0 +1,152 @@
+"""What `xintu cache prune`, `migrate` and `copy` do around the work, and what they say of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from xintu_cli.bootstrap import find_model, open_local, open_shared
+from xintu_cli.cli.exits import say
+from xintu_cli.cli.progress import Advance, shown_progress
+from xintu_cli.cli.session import Session
+from xintu_cli.errors import RootMissingError, UsageError
+from xintu_cli.jobs.tidying import Tidied, forget_orphans
+from xintu_cli.locations import expand_home
+from xintu_cli.reporting.escape import display_text
+from xintu_cli.reporting.figures import money
+from xintu_cli.reporting.phrases import speaker
+from xintu_cli.storage.copying import copy_cache
+from xintu_cli.storage.upkeep import Pruned, PruneRules, TaskLine, prune, read_tasks
+from xintu_cli.storage.urls import masked, migrate_cache, open_cache, sqlite_path
+
+_WORDS = (
+    ("request_log", "rows of the log (their daily totals stay)"),
+    ("settlement", "records of settled batches"),
+    ("claim", "claims of runs that died"),
+    ("refusal", "refusals that are over"),
+    ("local_answers", "answers of other local models"),
+    ("task_answers", "answers to the named task"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `prune` was asked for."""
+
+    paths: tuple[Path, ...]
+    log_days: int
+    other_models: bool
+    task: str | None
+    dry_run: bool
+
+
+def prune_cache(session: Session, wanted: Wanted) -> None:
+    """Delete what the options name; say how much of what."""
+    workspace = session.workspace
+    # Before anything is deleted: the model may not be there.
+    local_model = find_model(workspace).fingerprint if wanted.other_models else None
+
+    async def run() -> Pruned:
+        async with open_shared(workspace) as cache:
+            if wanted.task is not None:
+                tasks = await read_tasks(cache)
+                _confirm_task(session, tasks, wanted.task, dry_run=wanted.dry_run)
+            rules = PruneRules(wanted.log_days, local_model, wanted.task)
+            return await prune(cache, rules, dry_run=wanted.dry_run)
+
+    pruned = anyio.run(run)
+    tidied = _tidy(session, wanted)
+    for root in tidied.kept_roots:
+        say(
+            f"{display_text(root)} is empty or cannot be read: is the disk mounted? "
+            "Nothing of it was forgotten."
+        )
+    if not session.workspace.settings.quiet:
+        _tell(pruned, tidied, dry_run=wanted.dry_run)
+
+
+def _tidy(session: Session, wanted: Wanted) -> Tidied:
+    # Not `absolute_roots`: a folder that is gone is what there is to forget.
+    roots = [os.path.abspath(os.fsencode(expand_home(path))) for path in wanted.paths]
+    if not roots:
+        return Tidied(0, ())
+    with open_local(session.workspace) as index:
+        return forget_orphans(index, roots, dry_run=wanted.dry_run)
+
+
+def _tell(pruned: Pruned, tidied: Tidied, *, dry_run: bool) -> None:
+    parts = [(getattr(pruned, name), words) for name, words in _WORDS]
+    parts.append((tidied.forgotten, "index entries of files that are gone"))
+    verb = "would delete" if dry_run else "deleted"
+    deleted = [f"{verb} {count:,} {words}" for count, words in parts if count]
+    for line in deleted or [f"{verb} nothing: nothing has served its time"]:
+        sys.stdout.write(f"{line}\n")
+
+
+def _confirm_task(session: Session, tasks: list[TaskLine], task: str, *, dry_run: bool) -> None:
+    """Refuse a task that is not there, and ask before paid answers go."""
+    line = next((line for line in tasks if line.task == task), None)
+    if line is None:
+        raise UsageError(
+            f"the cache has no answers to a task {task!r}. It has: {_listed(tasks, session)}."
+        )
+    if dry_run or session.workspace.settings.yes:
+        return
+    what = f"Delete all {_described(line, session)}?"
+    if sys.stdin is None or not sys.stdin.isatty() or not sys.stderr.isatty():
+        raise UsageError(f"{what} Say so with -y: what was paid for would be paid for again.")
+    import typer
+
+    if not typer.confirm(what, err=True):
+        raise UsageError("nothing was deleted.")
+
+
+def _listed(tasks: list[TaskLine], session: Session) -> str:
+    return "; ".join(_described(line, session) for line in tasks) or "none"
+
+
+def _described(line: TaskLine, session: Session) -> str:
+    text = f"{line.photos:,} answers to {line.task}"
+    if line.cost:
+        text += f", paid {money(line.cost, line.currency, speaker('en'))}"
+    taxonomy = session.workspace.taxonomy
+    return f"{text} (your taxonomy {taxonomy.name})" if line.task == taxonomy.task else text
+
+
+def migrate_schema(session: Session) -> None:
+    """Take the cache through the steps it lacks."""
+    url = session.workspace.cache_url
+    steps = anyio.run(migrate_cache, url)
+    what = f"took {steps} step{'s' * (steps != 1)}" if steps else "nothing to do"
+    sys.stdout.write(f"{display_text(masked(url))}: {what}, the schema is this version's\n")
+
+
+def copy_answers(session: Session, source: str, target: str) -> None:
+    """Copy one cache into another, with progress."""
+    _check_pair(source, target)
+    with shown_progress(session, "copying") as advance:
+        done = anyio.run(_copy, source, target, advance)
+    if not session.workspace.settings.quiet:
+        say(f"{done:,} rows copied to {display_text(masked(target))}")
+
+
+async def _copy(source: str, target: str, advance: Advance) -> int:
+    async with open_cache(source) as from_, open_cache(target) as to:
+        if from_.cache_id == to.cache_id:
+            raise UsageError(_SAME.format(url=from_.url))
+        return await copy_cache(from_, to, progress=advance)
+
+
+_SAME = "{url} is FROM and TO. Name two caches."
+
+
+def _check_pair(source: str, target: str) -> None:
+    """Refuse what opening would not: a file that is not there would be made, empty."""
+    if source.startswith("sqlite:") and not sqlite_path(source).exists():
+        raise RootMissingError(f"there is no cache {masked(source)}. Check the path.")
+    if source == target:
+        raise UsageError(_SAME.format(url=masked(source)))

@@ -1,0 +1,230 @@
+"""Doctor: look at everything a run stands on, and say of each part how it is.
+
+In: what the settings name. Out: findings, one after another as they are known. Writes nothing
+that stays; asks each provider in use one tiny question.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from anyio import CapacityLimiter, to_thread
+
+from xintu_cli.errors import CredentialsError, ModelFileError, SchemaError, XintuError
+from xintu_cli.jobs import surroundings
+from xintu_cli.jobs.findings import Finding, broken, ok, warning
+from xintu_cli.jobs.surroundings import Terminal
+from xintu_cli.locations import Locations
+from xintu_cli.providers.coverage import coverage
+from xintu_cli.providers.manifest import ModelManifest
+from xintu_cli.storage.cache import SqlCache
+from xintu_cli.storage.index import SqliteFileIndex
+from xintu_cli.storage.spool import LocalSpool
+from xintu_cli.storage.upkeep import check
+from xintu_cli.storage.urls import open_cache
+from xintu_cli.storage.verbs.clock import as_utc, clock
+from xintu_cli.taxonomy import Taxonomy
+
+_CLOCKS_APART_SECONDS = 60.0
+_NO_PHOTO = "0" * 32
+_CLAIM_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderCheck:
+    """One provider: `ask` makes a tiny real call and says how it went, or raises."""
+
+    name: str
+    ask: Callable[[], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """What is looked at. `model` is the local model's manifest, or why it has none."""
+
+    locations: Locations
+    taxonomy: Taxonomy
+    cache_url: str
+    model: ModelManifest | XintuError
+    terminal: Terminal
+    providers: Sequence[ProviderCheck | Finding] = ()
+    secrets: Sequence[Path] = ()
+    """Files that hold a password."""
+    key_files: Sequence[Path] = ()
+    outputs: Sequence[Path] = ()
+    disk: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
+
+
+async def examine(patient: Patient) -> AsyncIterator[Finding]:
+    """Yield what is found, the things that matter most first."""
+    for look in (_look_at_cache, _look_at_index, _look_at_model, _look_at_providers):
+        async for finding in look(patient):
+            yield finding
+    state, locations = patient.locations.state, patient.locations
+    databases = [locations.cache_file, locations.index_file, locations.spool_file]
+    private = [state, *databases, *patient.secrets]
+    for check_machine in (
+        partial(surroundings.look_at_clock, state),
+        partial(surroundings.look_at_disk, state),
+        partial(surroundings.look_at_permissions, private, patient.key_files),
+        partial(surroundings.look_at_codecs),
+        partial(surroundings.look_at_terminal, patient.terminal),
+        partial(surroundings.look_at_outputs, patient.outputs),
+    ):
+        findings = await to_thread.run_sync(_all, check_machine, limiter=patient.disk)
+        for finding in findings:
+            yield finding
+
+
+def _all(look: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    return list(look())
+
+
+async def _look_at_cache(patient: Patient) -> AsyncIterator[Finding]:
+    """Open the cache, read it, write to it, and see what waits for it."""
+    try:
+        async with open_cache(patient.cache_url) as cache:
+            yield await _reachable(cache)
+            async for finding in _sound(cache):
+                yield finding
+            yield await _writable(cache, patient.taxonomy.task)
+            async for finding in _clocks(cache):
+                yield finding
+            yield await _spool(cache, patient)
+    except XintuError as error:
+        yield broken("cache", error, _mend_cache(error))
+        if patient.locations.spool_file.exists():
+            said = "it may hold answers that wait for the cache"
+            yield warning(
+                "spool", said, "xintu classify PATH  (writes them once the cache is back)"
+            )
+
+
+def _mend_cache(error: XintuError) -> str:
+    """Return the command that helps most often; the error's own words say the rest."""
+    match error:
+        case SchemaError():
+            return "xintu cache migrate  (or, if the cache is the newer one, upgrade xintu)"
+        case CredentialsError():
+            return "export XINTU_CACHE_PASSWORD=…"
+        case _:
+            return ""
+
+
+async def _reachable(cache: SqlCache) -> Finding:
+    started = time.monotonic()
+    info = await cache.info()
+    milliseconds = (time.monotonic() - started) * 1000
+    answers = sum(info.sources.values())
+    size = "" if info.size_bytes is None else f", {info.size_bytes / 1e6:,.1f} MB"
+    return ok(
+        "cache",
+        f"{info.url}: {answers:,} answers, schema {info.schema_version}{size}, "
+        f"read in {milliseconds:,.0f} ms",
+    )
+
+
+async def _sound(cache: SqlCache) -> AsyncIterator[Finding]:
+    """Check a file page by page; a server's tables are its administrator's, and may be huge."""
+    if not cache.url.startswith("sqlite:"):
+        return
+    for problem in await check(cache):
+        mend = "restore the file from a backup, or move it away with its -wal and -shm"
+        yield warning("cache", problem, mend)
+
+
+async def _writable(cache: SqlCache, task: str) -> Finding:
+    """Claim a photo that does not exist, and give it back: an insert, an update, a delete."""
+    run_id = secrets.token_hex(16)
+    host = socket.gethostname()
+    await cache.claim(task, [_NO_PHOTO], run_id=run_id, host=host, seconds=_CLAIM_SECONDS)
+    await cache.release(task, [_NO_PHOTO], run_id=run_id)
+    expired = await cache.expired_claims()
+    if expired:
+        said = f"{expired:,} photos were claimed by runs that died: their calls may have been paid"
+        return warning("cache", said, "xintu classify PATH  (takes them over)")
+    return ok("cache", "can be written")
+
+
+async def _clocks(cache: SqlCache) -> AsyncIterator[Finding]:
+    """Compare a server's clock with this machine's; a file's is the same one."""
+    if cache.url.startswith("sqlite:"):
+        return
+    theirs = as_utc(await cache.connector.read(clock, doing="read from"))
+    apart = (datetime.now(UTC) - theirs).total_seconds()
+    if abs(apart) > _CLOCKS_APART_SECONDS:
+        said = f"this machine is {apart:+.0f} s from the cache's server, whose clock decides"
+        yield warning("clock", said, "timedatectl set-ntp true  (on both)")
+    else:
+        yield ok("clock", f"{abs(apart):.0f} s from the cache's server")
+
+
+async def _spool(cache: SqlCache, patient: Patient) -> Finding:
+    spool = LocalSpool(patient.locations.spool_file, cache.cache_id)
+    waiting = await to_thread.run_sync(spool.waiting, limiter=patient.disk)
+    if waiting:
+        said = f"{waiting:,} batches of answers wait to be written to the cache"
+        return warning("spool", said, "xintu classify PATH  (writes them first)")
+    return ok("spool", "no answer waits to be written")
+
+
+async def _look_at_index(patient: Patient) -> AsyncIterator[Finding]:
+    path = patient.locations.index_file
+
+    def count() -> tuple[int, int]:
+        with SqliteFileIndex(path) as index:
+            return index.count_under(b"/"), sum(index.unreadable_reasons().values())
+
+    try:
+        files, unreadable = await to_thread.run_sync(count, limiter=patient.disk)
+    except XintuError as error:
+        yield broken("index", error, f"mv {path} {path}.away")
+        return
+    cannot = f", {unreadable:,} of them unreadable" if unreadable else ""
+    yield ok("index", f"{path}: {files:,} files{cannot}")
+
+
+async def _look_at_model(patient: Patient) -> AsyncIterator[Finding]:
+    """Check the file against its manifest and run it once."""
+    from xintu_cli.providers.onnx import OnnxModel
+
+    manifest = patient.model
+    try:
+        if isinstance(manifest, XintuError):
+            raise manifest
+        started = time.monotonic()
+        await to_thread.run_sync(OnnxModel.load, manifest, limiter=patient.disk)
+        milliseconds = (time.monotonic() - started) * 1000
+    except ModelFileError as error:
+        yield broken("model", error, "pip install --force-reinstall xintu")
+        return
+    except XintuError as error:
+        yield broken("model", error, "xintu models list")
+        return
+    yield ok(
+        "model",
+        f"{manifest.fingerprint}: checksum right, loaded and tried in {milliseconds:,.0f} ms",
+    )
+    served = coverage(manifest, patient.taxonomy)
+    if not served.complete:
+        yield warning("model", str(served), "xintu models train DIR  (learns your categories)")
+
+
+async def _look_at_providers(patient: Patient) -> AsyncIterator[Finding]:
+    """Ask each provider in use one tiny question."""
+    for provider in patient.providers:
+        if isinstance(provider, Finding):
+            yield provider
+            continue
+        part = f"provider {provider.name}"
+        try:
+            yield ok(part, await provider.ask())
+        except XintuError as error:
+            yield broken(part, error)
