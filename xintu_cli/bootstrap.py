@@ -191,9 +191,7 @@ async def open_run(
             )
             if settings.dry_run:
                 control.stop_feeding("a dry run asks nobody")
-            yield parts, Terms(
-                run, settings.grace_seconds, settings.fallback_ok, settings.dry_run
-            )
+            yield parts, Terms(run, settings.grace_seconds, settings.fallback_ok, settings.dry_run)
 
 
 @asynccontextmanager

@@ -90,9 +90,7 @@ class AnsweredElsewhere:
     provisional: bool
 
 
-Outcome = (
-    Found | Hits | Classified | Failed | Skipped | Pending | AnsweredElsewhere
-)
+Outcome = Found | Hits | Classified | Failed | Skipped | Pending | AnsweredElsewhere
 """What the sink takes."""
 
 

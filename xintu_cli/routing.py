@@ -74,6 +74,8 @@ _MISS = Ruling(Verdict.MISS, None)
 def judge(rows: Sequence[CachedRow], acceptance: Acceptance) -> Ruling:
     """Rule on one image: the highest source that counts decides."""
     manual = llm = local = None
+    if not rows:
+        return _MISS
     for row in rows:
         if row.category not in acceptance.categories or not 0.0 <= row.confidence <= 1.0:
             continue

@@ -301,7 +301,7 @@ class Lab:
 @asynccontextmanager
 async def open_lab(state: Path) -> AsyncIterator[Lab]:
     """Open a machine whose state lies in a directory."""
-    state.mkdir(exist_ok=True)
+    state.mkdir(exist_ok=True)  # noqa: ASYNC240  # a test's own disk
     async with open_cache(f"sqlite:///{state / 'cache.db'}") as cache:
         with SqliteFileIndex(state / "index.db") as index:
             spool = LocalSpool(state / "spool.db", cache.cache_id)

@@ -8,7 +8,9 @@ import typer
 
 from xintu_cli.cli import options
 
-app = typer.Typer(name="config", help="The configuration.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    name="config", help="The configuration.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command()

@@ -61,8 +61,10 @@ def label_paths(
 def _expanded(paths: Sequence[Path]) -> Iterator[Path]:
     """Expand patterns that no shell has expanded (quoted, or typed on Windows)."""
     for path in paths:
-        found = sorted(glob.glob(str(path), recursive=True)) if glob.has_magic(str(path)) else []
-        if found and not path.exists():
+        has_pattern = glob.has_magic(str(path)) and not path.exists()
+        # Path.glob takes no absolute patterns.
+        found = sorted(glob.glob(str(path), recursive=True)) if has_pattern else []  # noqa: PTH207
+        if found:
             yield from map(Path, found)
         else:
             yield path

@@ -48,14 +48,10 @@ class LabelDesk:
 async def label_below(plan: WalkPlan, category: str | None, desk: LabelDesk) -> Labelled:
     """Give every photo below the roots the category; None takes a person's word back."""
     done = Labelled()
-    below = entries_below(
-        plan, index=desk.index, reading=desk.reading, control=desk.control
-    )
+    below = entries_below(plan, index=desk.index, reading=desk.reading, control=desk.control)
     async for entries in below:
         done.failures += [
-            (entry.path, entry.reason)
-            for entry in entries
-            if entry.status == FileStatus.UNREADABLE
+            (entry.path, entry.reason) for entry in entries if entry.status == FileStatus.UNREADABLE
         ]
         photos = [entry for entry in entries if entry.status == FileStatus.PHOTO]
         done.photos += len(photos)
@@ -80,9 +76,7 @@ async def label_rows(rows: Iterable[tuple[bytes, str]], desk: LabelDesk) -> Labe
     return done
 
 
-async def _label_batch(
-    rows: Sequence[tuple[bytes, str]], done: Labelled, desk: LabelDesk
-) -> None:
+async def _label_batch(rows: Sequence[tuple[bytes, str]], done: Labelled, desk: LabelDesk) -> None:
     labels = await to_thread.run_sync(_hash_rows, rows, done, desk, limiter=desk.control.reading)
     await _store(labels, done, desk)
 

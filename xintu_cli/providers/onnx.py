@@ -17,13 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
-import numpy as np
-from numpy.typing import NDArray
 
 from xintu_cli.errors import AnswerError, ModelFileError
 from xintu_cli.interfaces import DecodedPhoto
 from xintu_cli.providers.coverage import Coverage, coverage
-from xintu_cli.providers.head import Head
 from xintu_cli.providers.manifest import InputSpec, ModelManifest
 from xintu_cli.providers.onnx_session import open_session
 from xintu_cli.providers.onnx_views import DECODE_EDGE, prepare
@@ -31,9 +28,14 @@ from xintu_cli.records import Answer, Attempt, Classification, Source
 from xintu_cli.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
+    # numpy takes 90 to 150 ms to import: a run whose photos are all known does without it.
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image as Picture
 
-Vector = NDArray[np.float32]
+    from xintu_cli.providers.head import Head
+
+    Vector = NDArray[np.float32]
 
 _BARCODE_EDGE = 1024
 """Barcodes are looked for at most at this edge, in pixels: 2 ms a photo; larger finds no more."""
@@ -42,7 +44,6 @@ _WORTH_NAMING = 0.1
 _SUM_TOLERANCE = 0.01
 """How far probabilities may sum from 1; the int8 and fp16 softmax of onnxruntime stay at 1e-6."""
 _TENSOR_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
-_NO_EMBEDDING: Vector = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +86,18 @@ class OnnxModel:
 
     def predict(self, picture: Picture) -> Prediction:
         """Classify an upright RGB picture; blocks. Raises `ModelFileError` on a wrong output."""
+        import numpy as np
+
         with _foreign_errors(self.manifest, "run"):
             raw = self._session.run(self._outputs, prepare(picture, self.manifest.inputs))
         values = self._probabilities(raw[0])
-        embedding = raw[1].reshape(-1).astype(np.float32) if len(raw) > 1 else _NO_EMBEDDING
+        embedding = np.asarray(raw[1] if len(raw) > 1 else (), np.float32).reshape(-1)
         named = dict(zip(self.manifest.labels, values.tolist(), strict=True))
         return Prediction(named, embedding, barcode=self._has_barcode(picture))
 
     def _probabilities(self, raw: NDArray[Any]) -> NDArray[np.float64]:
+        import numpy as np
+
         values: NDArray[np.float64] = np.asarray(raw, np.float64).reshape(-1)
         labels = len(self.manifest.labels)
         if values.size != labels:
@@ -114,6 +119,7 @@ class OnnxModel:
     def _has_barcode(self, picture: Picture) -> bool:
         if self._barcodes is None:
             return False
+        import numpy as np
         import zxingcpp
 
         grey = picture.convert("L")

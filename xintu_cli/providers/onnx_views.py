@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from xintu_cli.providers.manifest import InputSpec
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL.Image import Image as Picture
 
-Tensor = NDArray[Any]
+    Tensor = NDArray[Any]
 
 DECODE_EDGE = 512
 """Longest edge, in pixels, that a picture should have for its views: a 260 px central crop
@@ -58,6 +57,8 @@ def view(picture: Picture, spec: InputSpec) -> Picture:
 
 def tensor(picture: Picture, spec: InputSpec) -> Tensor:
     """Return the pixels as the input wants them: layout, dtype, mean and deviation."""
+    import numpy as np
+
     pixels: Tensor = np.asarray(picture)[None]
     if spec.dtype == "float32":
         mean = np.array(spec.mean, np.float32)

@@ -47,6 +47,8 @@ class Shelves:
         question = self.question
         rows = await self.cache.look_up(question.task, question.taxonomy, images)
         fresh = question.acceptance
+        if fresh.refresh is Refresh.NONE:
+            return {image: judge(rows.get(image, ()), fresh) for image in images}
         settled = replace(fresh, refresh=Refresh.NONE)
         return {
             image: judge(rows.get(image, ()), settled if image in asked else fresh)

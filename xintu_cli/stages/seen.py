@@ -29,11 +29,15 @@ class SeenImages:
 
     def add(self, image_hash: str) -> bool:
         """Remember an image; return whether it was new."""
-        value = _value(image_hash)
-        slot = self._slot_of(value)
+        # Written out (not `_value`, `_slot_of`): once a photo of every rescan.
+        value = int(image_hash[:16], 16) or 1
         slots = self._slots
-        if slots[slot] != _EMPTY:
-            return False
+        mask = len(slots) - 1
+        slot = value & mask
+        while held := slots[slot]:
+            if held == value:
+                return False
+            slot = (slot + 1) & mask
         slots[slot] = value
         self._count += 1
         if 2 * self._count > len(slots):
