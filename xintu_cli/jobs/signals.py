@@ -12,6 +12,10 @@ from collections import deque
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+import anyio
+
+LONGEST_SLEEP_SECONDS = 0.1
+
 
 class SignalWatch:
     """Collect SIGINT, SIGTERM and SIGHUP instead of dying of them; a context manager.
@@ -47,10 +51,11 @@ class SignalWatch:
         self._loop = asyncio.get_running_loop()
         while not self._waiting:
             self._arrived = asyncio.Event()
-            try:
+            # The kernel may hand a signal to any thread, and Python runs the handler in the main
+            # one when that wakes: a loop with nothing to do must not sleep for ever.
+            with anyio.move_on_after(LONGEST_SLEEP_SECONDS):
                 await self._arrived.wait()
-            finally:
-                self._arrived = None
+            self._arrived = None
         return self._waiting.popleft()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
