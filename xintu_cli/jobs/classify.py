@@ -60,10 +60,12 @@ async def classify(
     ending = Ending()
     started = time.monotonic()
     if not terms.dry_run:
+        # Before anything is looked up: what waits there may answer it, and was paid for.
+        await parts.store.spool.replay(cache)
         await cache.start_run(terms.run)
     parts.reporter.start()
     try:
-        async with _obeying(signals, control, ending, terms.grace_seconds):
+        async with _obeying(signals, parts, ending, terms.grace_seconds):
             await pipeline.run(parts)
         if parts.plan.report.complete and control.error is None:
             await _refuse_lost_roots(parts)
@@ -83,9 +85,7 @@ async def classify(
     return summary, ending.error
 
 
-def conclude(
-    parts: pipeline.Parts, terms: Terms, ending: Ending, seconds: float
-) -> RunSummary:
+def conclude(parts: pipeline.Parts, terms: Terms, ending: Ending, seconds: float) -> RunSummary:
     """Decide status and exit code from how the run ended and what it counted."""
     summary = parts.tally.summary("done", ExitCode.DONE, seconds)
     control = parts.control
@@ -120,18 +120,19 @@ def _first(group: BaseExceptionGroup[BaseException]) -> XintuError:
 
 @asynccontextmanager
 async def _obeying(
-    signals: SignalWatch, control: Control, ending: Ending, grace_seconds: float
+    signals: SignalWatch, parts: pipeline.Parts, ending: Ending, grace_seconds: float
 ) -> AsyncIterator[None]:
     """Drain at the first signal; cancel what is left at the second."""
     async with anyio.create_task_group() as group:
-        group.start_soon(_listen, signals, control, ending, grace_seconds)
+        group.start_soon(_listen, signals, parts, ending, grace_seconds)
         yield
         group.cancel_scope.cancel()
 
 
 async def _listen(
-    signals: SignalWatch, control: Control, ending: Ending, grace_seconds: float
+    signals: SignalWatch, parts: pipeline.Parts, ending: Ending, grace_seconds: float
 ) -> None:
+    control = parts.control
     last = 0.0
     while True:
         number = await signals.receive()
@@ -139,6 +140,9 @@ async def _listen(
         if not ending.signal_number:
             ending.signal_number = number
             control.stop("interrupted")
+            parts.reporter.notice(
+                "interrupted: finishing what is in flight. Interrupt once more to stop at once."
+            )
             control.work.deadline = anyio.current_time() + grace_seconds
         elif now - last > ECHO_SECONDS:
             control.work.cancel()

@@ -8,13 +8,13 @@ is left goes to the sink as pending.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectSendStream
 
-from xintu_cli.interfaces import Backlog
+from xintu_cli.interfaces import Backlog, Leases
 from xintu_cli.outcomes import AnsweredElsewhere, Outcome, Pending
 from xintu_cli.records import Task
 from xintu_cli.routing import Refresh, Verdict
@@ -38,6 +38,9 @@ class ClaimRules:
     batch: int = 64
     """Tasks to claim at once: what the workers send in a few seconds, so that a run that
     dies holds up little."""
+    leases: Leases | None = None
+    refused: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Filled here: image to the providers that refused it lately."""
 
 
 async def feed(
@@ -97,6 +100,7 @@ async def _claim(
     """Part tasks into those this run may pay for and those that another run has claimed."""
     if not claims.needed or not taken:
         return taken, ()
+    asked_at = claims.leases.now() if claims.leases else 0.0
     ours = await shelves.cache.claim(
         shelves.question.task,
         # Sorted: two runs that lock rows in one order cannot deadlock.
@@ -105,6 +109,10 @@ async def _claim(
         host=claims.host,
         seconds=claims.lease_seconds,
     )
+    if claims.leases:
+        claims.leases.claimed(ours, asked_at=asked_at)
+    if ours:
+        claims.refused.update(await shelves.cache.refused(shelves.question.task, sorted(ours)))
     mine = [task for task in taken if task.image_hash in ours]
     return mine, [task for task in taken if task.image_hash not in ours]
 
