@@ -7,6 +7,7 @@ is left goes to the sink as pending.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -67,11 +68,11 @@ async def feed(
                 break
             mine, theirs = await _claim(taken, shelves, claims)
             answered = await _answered_meanwhile(taken, shelves, outcomes, asked)
-            for task in mine:
-                if task.image_hash not in answered:
-                    if refreshing:
-                        asked.add(task.image_hash)
-                    await _send(task, tasks, outcomes, control)
+            fresh = [task for task in mine if task.image_hash not in answered]
+            if refreshing:
+                for task in fresh:
+                    asked.add(task.image_hash)
+            await _send_all(fresh, tasks, outcomes, control)
             theirs = [task for task in theirs if task.image_hash not in answered]
             if theirs:
                 await to_thread.run_sync(backlog.give_back, theirs, limiter=control.disk)
@@ -79,6 +80,25 @@ async def feed(
                 with anyio.move_on_after(claims.look_again_seconds if taken else None):
                     await news.wait()
         await _leave(backlog, outcomes, control)
+
+
+async def _send_all(
+    mine: Sequence[Task],
+    tasks: MemoryObjectSendStream[Task],
+    outcomes: MemoryObjectSendStream[Outcome],
+    control: Control,
+) -> None:
+    """Hand tasks to the workers; cancelled, tell the sink of the rest, so that it is released."""
+    left = deque(mine)
+    try:
+        while left:
+            await _send(left[0], tasks, outcomes, control)
+            left.popleft()
+    except anyio.get_cancelled_exc_class():
+        with anyio.CancelScope(shield=True):
+            for task in left:
+                await outcomes.send(Pending(task, "interrupted"))
+        raise
 
 
 async def _send(
