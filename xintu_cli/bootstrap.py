@@ -8,21 +8,21 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xintu_cli import __version__
-from xintu_cli.errors import ConfigurationError, ModelFileError, XintuError
+from xintu_cli.errors import ModelFileError, XintuError
 from xintu_cli.interfaces import Classifier, Reporter
 from xintu_cli.jobs.check import Checked, check
 from xintu_cli.jobs.classify import Terms
-from xintu_cli.locations import Locations, expand_home
+from xintu_cli.locations import expand_home
 from xintu_cli.pipeline import Parts
-from xintu_cli.records import RunRow
-from xintu_cli.resources import data_directory
+from xintu_cli.records import Attempt, ProviderState, RunRow
 from xintu_cli.routing import Acceptance, Policy
 from xintu_cli.settings import Settings
 from xintu_cli.stages.classify import Desk, Encoding
@@ -35,109 +35,37 @@ from xintu_cli.stages.walk import WalkPlan, WalkRules
 from xintu_cli.storage.backlog import SqliteBacklog
 from xintu_cli.storage.index import SqliteFileIndex
 from xintu_cli.storage.spool import LocalSpool
-from xintu_cli.storage.urls import masked, open_cache, sqlite_path
+from xintu_cli.storage.urls import masked, open_cache, open_lease_keeper
 from xintu_cli.tally import Tally
-from xintu_cli.taxonomy import Taxonomy, load_taxonomy
+from xintu_cli.workspace import Workspace, find_model
 
 if TYPE_CHECKING:
+    from xintu_cli.cloud import Cloud
     from xintu_cli.jobs.doctor import Patient
     from xintu_cli.jobs.evaluate import Examiner
     from xintu_cli.jobs.surroundings import Terminal
     from xintu_cli.providers.manifest import ModelManifest
+    from xintu_cli.providers.onnx import OnnxClassifier
+    from xintu_cli.resilience.compose import Surroundings
     from xintu_cli.storage.cache import SqlCache
 
 MEGABYTE = 1024 * 1024
 SENT_BYTES = 4 * MEGABYTE
 """Under every vendor's limit for one image (Anthropic's 5 MB is the lowest)."""
 
-
-@dataclass(frozen=True, slots=True)
-class Workspace:
-    """What every command stands on: settings, where state lies, what is asked."""
-
-    settings: Settings
-    locations: Locations
-    taxonomy: Taxonomy
-
-    @property
-    def cache_url(self) -> str:
-        """The cache's URL: the user's, else the file in the state directory."""
-        return self.settings.cache or f"sqlite:///{self.locations.cache_file}"
-
-    @property
-    def own_paths(self) -> tuple[bytes, ...]:
-        """What a walk must not take for the user's photos."""
-        outputs = [p for p in (self.settings.output, self.settings.summary) if p and p != "-"]
-        paths = [self.locations.state, *map(expand_home, outputs)]
-        if self.cache_url.startswith("sqlite:///"):
-            cache = sqlite_path(self.cache_url)
-            paths += [cache.with_name(cache.name + end) for end in ("", "-wal", "-shm")]
-        return tuple(os.fsencode(os.path.abspath(path)) for path in paths)
-
-
-def open_workspace(settings: Settings, locations: Locations) -> Workspace:
-    """Check what can be checked before anything is opened, and make the state directory."""
-    taxonomy = load_taxonomy(settings.taxonomy)
-    for key in settings.kept_local(()):
-        taxonomy.require(key, purpose="--keep-local")
-    workspace = Workspace(settings, locations, taxonomy)
-    locations.prepare()
-    return workspace
-
-
-def find_model(workspace: Workspace) -> ModelManifest:
-    """Read the manifest of the configured local model: a shipped name, or a directory."""
-    (model,) = installed_models(workspace, workspace.settings.model)
-    if isinstance(model.manifest, ModelFileError):
-        raise model.manifest
-    return model.manifest
-
-
-@dataclass(frozen=True, slots=True)
-class InstalledModel:
-    """A local model's directory, and its manifest or what is wrong with it."""
-
-    name: str
-    directory: Path
-    manifest: ModelManifest | ModelFileError
-
-
-def installed_models(workspace: Workspace, name: str | None = None) -> list[InstalledModel]:
-    """List the models of this installation and of the user, or the one that `name` names."""
-    from xintu_cli.providers.manifest import load_manifest
-
-    if name is not None and ("/" in name or os.sep in name):
-        directories = [expand_home(name)]
-    else:
-        homes = (workspace.locations.models, data_directory("models"))
-        found = {d.name: d for home in reversed(homes) if home.is_dir() for d in home.iterdir()}
-        directories = [d for key, d in sorted(found.items()) if (d / "model.toml").is_file()]
-        if name is not None:
-            directories = [d for d in directories if d.name == name]
-            if not directories:
-                raise _no_such_model(name)
-    models = []
-    for directory in directories:
-        manifest: ModelManifest | ModelFileError
-        try:
-            manifest = load_manifest(directory)
-        except ModelFileError as error:
-            manifest = error
-        models.append(InstalledModel(directory.name, directory, manifest))
-    return models
-
-
-def _no_such_model(name: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"there is no local model {name!r}. `xintu models list` shows what is installed."
-    )
+_CASCADE_THRESHOLD = 0.9
+"""How sure a local model must be whose manifest does not say."""
 
 
 @asynccontextmanager
 async def open_shared(workspace: Workspace) -> AsyncIterator[SqlCache]:
-    """Open the cache the settings name."""
-    async with open_cache(workspace.cache_url) as cache:
-        yield cache
+    """Open the cache the settings name, descriptions apart where they are not to be shared."""
+    async with AsyncExitStack() as stack:
+        at_home = None
+        if not workspace.settings.share_descriptions:
+            url = f"sqlite:///{workspace.locations.descriptions_file}"
+            at_home = await stack.enter_async_context(open_cache(url))
+        yield await stack.enter_async_context(open_cache(workspace.cache_url, descriptions=at_home))
 
 
 def open_local(workspace: Workspace) -> SqliteFileIndex:
@@ -145,53 +73,95 @@ def open_local(workspace: Workspace) -> SqliteFileIndex:
     return SqliteFileIndex(workspace.locations.index_file)
 
 
+States = Callable[[], Sequence[ProviderState]]
+Notice = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Who answers under a policy: `edge` in pixels of the picture that is wanted."""
+
+    classifier: Classifier
+    acceptance: Acceptance
+    edge: int
+    states: States = tuple
+
+
 @asynccontextmanager
 async def open_run(
     workspace: Workspace, roots: Sequence[bytes], reporter: Reporter
-) -> AsyncIterator[tuple[Parts, Terms]]:
+) -> AsyncIterator[tuple[Parts, Terms, States]]:
     """Put a run together; what was opened is closed on leaving, in the opposite order."""
+    from xintu_cli.resilience.compose import Surroundings
+    from xintu_cli.resilience.lease import LeaseBook
+    from xintu_cli.resilience.renewal import renewed_leases
+
     settings, taxonomy = workspace.settings, workspace.taxonomy
     control = Control()
-    classifier, acceptance, edge = _classifier(workspace)
     run = RunRow(_new_run_id(), socket.gethostname(), __version__, settings.policy)
-    async with open_shared(workspace) as cache:
-        with (
-            open_local(workspace) as index,
-            SqliteBacklog(workspace.locations.state) as backlog,
-        ):
-            reading = read_rules(settings)
-            desk = Desk(
-                classifier=classifier,
+    async with AsyncExitStack() as stack:
+        cloud = _cloud(workspace)
+        seconds = cloud.lease_seconds if cloud else 0.0
+        book = LeaseBook(seconds=seconds)
+        refused: dict[str, frozenset[str]] = {}
+        abandoned: dict[str, tuple[Attempt, ...]] = {}
+        around = Surroundings(
+            holds_lease=book,
+            refused_before=lambda image_hash: refused.get(image_hash, frozenset()),
+            abandoned=partial(_abandon, abandoned),
+        )
+        answering = await stack.enter_async_context(
+            _answering(workspace, cloud, around, control, reporter.notice)
+        )
+        cache = await stack.enter_async_context(open_shared(workspace))
+        index = stack.enter_context(open_local(workspace))
+        backlog = stack.enter_context(SqliteBacklog(workspace.locations.state))
+        if cloud and not settings.dry_run:
+            keeper = partial(open_lease_keeper, workspace.cache_url)
+            stack.enter_context(renewed_leases(keeper, book, run_id=run.run_id, seconds=seconds))
+        reading = read_rules(settings)
+        parts = Parts(
+            plan=WalkPlan(roots, walk_rules(workspace)),
+            reading=reading,
+            shelves=Shelves(
+                cache, backlog, Question(taxonomy.task, taxonomy.name, answering.acceptance)
+            ),
+            claims=ClaimRules(
+                run.run_id,
+                run.host,
+                needed=cloud is not None,
+                lease_seconds=seconds,
+                leases=book if cloud else None,
+                refused=refused,
+            ),
+            desk=Desk(
+                classifier=answering.classifier,
                 index=index,
                 backlog=backlog,
                 rules=reading,
-                edge=edge,
+                edge=answering.edge,
                 to_send=_encoding(settings),
                 control=control,
-            )
-            question = Question(taxonomy.task, taxonomy.name, acceptance)
-            parts = Parts(
-                plan=WalkPlan(roots, walk_rules(workspace)),
-                reading=reading,
-                shelves=Shelves(cache, backlog, question),
-                claims=ClaimRules(run.run_id, run.host, needed=settings.policy.wants_llm),
-                desk=desk,
-                workers=_workers(settings, control),
-                store=Store(
-                    cache=cache,
-                    index=index,
-                    backlog=backlog,
-                    spool=LocalSpool(workspace.locations.spool_file, cache.cache_id),
-                    run_id=run.run_id,
-                    task=taxonomy.task,
-                ),
-                tally=Tally(run.run_id),
-                reporter=reporter,
-                control=control,
-            )
-            if settings.dry_run:
-                control.stop_feeding("a dry run asks nobody")
-            yield parts, Terms(run, settings.grace_seconds, settings.fallback_ok, settings.dry_run)
+                abandoned=abandoned,
+            ),
+            workers=_workers(settings, control),
+            store=Store(
+                cache=cache,
+                index=index,
+                backlog=backlog,
+                spool=LocalSpool(workspace.locations.spool_file, cache.cache_id),
+                run_id=run.run_id,
+                task=taxonomy.task,
+                leases=book if cloud else None,
+            ),
+            tally=Tally(run.run_id),
+            reporter=reporter,
+            control=control,
+        )
+        if settings.dry_run:
+            control.stop_feeding("a dry run asks nobody")
+        terms = Terms(run, settings.grace_seconds, settings.fallback_ok, settings.dry_run)
+        yield parts, terms, answering.states
 
 
 @asynccontextmanager
@@ -199,8 +169,13 @@ async def open_check(
     workspace: Workspace, roots: Sequence[bytes]
 ) -> AsyncIterator[AsyncIterator[Sequence[Checked]]]:
     """Open what `cache check` reads."""
-    _, acceptance, _ = _classifier(workspace)
-    question = Question(workspace.taxonomy.task, workspace.taxonomy.name, acceptance)
+    local = _local(workspace)
+    if isinstance(local, ModelFileError) and not workspace.settings.policy.wants_llm:
+        raise local
+    present = None if isinstance(local, ModelFileError) else local
+    question = Question(
+        workspace.taxonomy.task, workspace.taxonomy.name, _acceptance(workspace, present)
+    )
     async with open_shared(workspace) as cache:
         with open_local(workspace) as index, SqliteBacklog(workspace.locations.state) as backlog:
             yield check(
@@ -233,26 +208,111 @@ def walk_rules(workspace: Workspace) -> WalkRules:
     )
 
 
-def _classifier(workspace: Workspace) -> tuple[Classifier, Acceptance, int]:
-    """Choose who answers under the run's policy, and what counts as an answer.
+def _abandon(
+    kept: dict[str, tuple[Attempt, ...]], image_hash: str, attempts: tuple[Attempt, ...]
+) -> None:
+    kept[image_hash] = (*kept.get(image_hash, ()), *attempts)
 
-    The third is the edge, in pixels, of the picture that is wanted.
-    """
-    from xintu_cli.providers.configured import nobody_configured
+
+def _cloud(workspace: Workspace) -> Cloud | None:
+    """Return the providers of a policy that asks an LLM, None where nobody is asked."""
+    if not workspace.settings.policy.wants_llm:
+        return None
+    from xintu_cli.cloud import find_cloud
+
+    return find_cloud(workspace.settings, os.environ)
+
+
+@asynccontextmanager
+async def _answering(
+    workspace: Workspace,
+    cloud: Cloud | None,
+    around: Surroundings,
+    control: Control,
+    notice: Notice,
+) -> AsyncIterator[Answering]:
+    """Open who answers under the run's policy."""
+    local = _local(workspace)
+    if cloud is None:
+        if isinstance(local, ModelFileError):
+            raise local
+        yield Answering(local, _acceptance(workspace, local), local.needed_edge)
+        return
+    from xintu_cli.cloud import open_cloud
+
+    settings = workspace.settings
+    usable = await _usable(workspace, local, notice)
+    edge = max(settings.max_edge, usable.needed_edge if usable else 0)
+    acceptance = _acceptance(workspace, usable)
+    async with open_cloud(
+        cloud,
+        settings,
+        workspace.taxonomy,
+        usable,
+        cascade_threshold=acceptance.cascade_threshold,
+        surroundings=around,
+        encoders=control.decoding,
+    ) as composition:
+        yield Answering(composition, acceptance, edge, composition.states)
+
+
+def _local(workspace: Workspace) -> OnnxClassifier | ModelFileError:
+    """Return the local model, not loaded yet, or what is wrong with it."""
     from xintu_cli.providers.onnx import OnnxClassifier
 
+    try:
+        return OnnxClassifier(find_model(workspace), workspace.taxonomy)
+    except ModelFileError as error:
+        return error
+
+
+async def _usable(
+    workspace: Workspace, local: OnnxClassifier | ModelFileError, notice: Notice
+) -> OnnxClassifier | None:
+    """Return the local model if it works; raise where an LLM must not be asked without it."""
+    from xintu_cli.cloud import refuse_to_send_unjudged
+
+    settings = workspace.settings
+    kept = settings.kept_local(workspace.taxonomy.keep_local)
+    if settings.policy is Policy.CLOUD and not kept:
+        return None if isinstance(local, ModelFileError) else local
+    try:
+        if isinstance(local, ModelFileError):
+            raise local
+        if not settings.dry_run:
+            await local.load()
+    except ModelFileError as error:
+        if kept:
+            raise refuse_to_send_unjudged(kept, error) from error
+        if settings.policy is Policy.CASCADE:
+            raise
+        notice(f"nobody stands in where the LLM fails: {error}")
+        return None
+    return local
+
+
+def _acceptance(workspace: Workspace, local: OnnxClassifier | None) -> Acceptance:
+    """Say what counts as an answer under the run's policy."""
     settings, taxonomy = workspace.settings, workspace.taxonomy
-    local = OnnxClassifier(find_model(workspace), taxonomy)
-    acceptance = Acceptance(
+    threshold = settings.cascade_threshold
+    if threshold is None and local is not None:
+        threshold = local.manifest.thresholds.cascade
+    prompt_version, models = "", frozenset[str]()
+    if settings.policy.wants_llm:
+        from xintu_cli.cloud import models_in_use
+        from xintu_cli.prompt import PROMPT_VERSION
+
+        prompt_version, models = PROMPT_VERSION, models_in_use(settings, os.environ)
+    return Acceptance(
         policy=settings.policy,
         categories=taxonomy.keys,
-        local_model=local.fingerprint,
+        local_model="" if local is None else local.fingerprint,
+        cascade_threshold=_CASCADE_THRESHOLD if threshold is None else threshold,
         keep_local=frozenset(settings.kept_local(taxonomy.keep_local)),
         refresh=settings.refresh,
+        prompt_version=prompt_version,
+        llm_models=models,
     )
-    if settings.policy is Policy.LOCAL:
-        return local, acceptance, local.needed_edge
-    raise nobody_configured(settings.policy)
 
 
 def _encoding(settings: Settings) -> Encoding | None:
@@ -300,16 +360,21 @@ def prepare_patient(
 
 
 @asynccontextmanager
-async def open_examiner(workspace: Workspace) -> AsyncIterator[Examiner]:
+async def open_examiner(
+    workspace: Workspace, notice: Notice = lambda _message: None
+) -> AsyncIterator[Examiner]:
     """Open whoever answers under the settings' policy, to be asked past the cache."""
     from xintu_cli.jobs.evaluate import Examiner
+    from xintu_cli.resilience.compose import Surroundings
 
     settings = workspace.settings
-    classifier, _, edge = _classifier(workspace)
-    yield Examiner(
-        classifier=classifier,
-        reading=read_rules(settings),
-        edge=edge,
-        to_send=_encoding(settings),
-        workers=_workers(settings, Control()),
-    )
+    control = Control()
+    opened = _answering(workspace, _cloud(workspace), Surroundings(), control, notice)
+    async with opened as answering:
+        yield Examiner(
+            classifier=answering.classifier,
+            reading=read_rules(settings),
+            edge=answering.edge,
+            to_send=_encoding(settings),
+            workers=_workers(settings, control),
+        )

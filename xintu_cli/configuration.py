@@ -20,6 +20,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from xintu_cli.errors import ConfigurationError, UsageError
+from xintu_cli.routing import Policy
 from xintu_cli.settings import HARMLESS, ProviderConfig, Settings
 
 ENVIRONMENT = "environment"
@@ -77,6 +78,10 @@ def read_configuration(
         merged.update(layer.values)
         origins.update(dict.fromkeys(layer.values, layer.origin))
     settings = _with_tables(Settings(**merged), layers)
+    if settings.provider and origins["policy"] == DEFAULT:
+        # Whoever names a provider wants it asked.
+        settings = settings.model_copy(update={"policy": Policy.HYBRID})
+        origins["policy"] = origins["provider"]
     return Configuration(settings, origins, tuple(Path(layer.origin) for layer in from_files))
 
 

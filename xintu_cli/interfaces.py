@@ -6,7 +6,7 @@ knows which one a run uses. Methods that are not `async` block: call them in wor
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from xintu_cli.outcomes import Settled
@@ -135,6 +135,22 @@ class LeaseKeeper(Protocol):
         """
 
 
+class Leases(Protocol):
+    """Which images a run holds, and until when it may send them; from any thread."""
+
+    def now(self) -> float:
+        """Return the reading to take before the database is asked."""
+
+    def claimed(self, image_hashes: Iterable[str], *, asked_at: float) -> None:
+        """Note claims that the database has granted."""
+
+    def renewed(self, *, asked_at: float) -> None:
+        """Note that the database has renewed all claims that had not run out."""
+
+    def ended(self, image_hashes: Iterable[str]) -> None:
+        """Forget claims that were released."""
+
+
 class FileIndex(Protocol):
     """What this machine knows of files: path and stat to image hash. Every method blocks."""
 
@@ -193,6 +209,12 @@ class Spool(Protocol):
 
     def append(self, settlement: Settlement) -> None:
         """Keep a settlement until it can be written; durable when this returns."""
+
+    async def replay(self, cache: Cache) -> int:
+        """Write what waits into the cache; return how many settlements that were.
+
+        The one method that does not block. Raises what the cache raises; the rest waits on.
+        """
 
 
 class Reporter(Protocol):

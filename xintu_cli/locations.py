@@ -33,6 +33,11 @@ class Locations:
         return self.state / "spool.db"
 
     @property
+    def descriptions_file(self) -> Path:
+        """Descriptions that are not to be shared with a common cache."""
+        return self.state / "descriptions.db"
+
+    @property
     def locks(self) -> Path:
         """One lock file per (roots, task)."""
         return self.state / "locks"

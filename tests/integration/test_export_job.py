@@ -175,6 +175,22 @@ async def test_facts_go_when_the_picture_changes_and_stay_when_it_was_only_touch
     assert (await row_of(lab, path)).width == 60
 
 
+async def test_facts_of_another_picture_never_land_under_an_images_hash(
+    lab: Lab, album: Path
+) -> None:
+    """The file changed since the index was asked, this very moment."""
+    path = album / "a.jpg"
+    path.write_bytes(make_jpeg(1, (40, 30)))
+    await let_age(path)
+    await row_of(lab, path)
+    key = os.fsencode(path)
+    [entry] = lab.index.known([key]).values()
+    lab.index.remember([entry._replace(image_hash="a" * 32)])
+    row = await row_of(lab, path)
+    assert (row.image_hash, row.width) == ("a" * 32, None)
+    assert lab.index.facts([key]) == {}
+
+
 async def test_files_that_are_gone_are_left_out_or_kept(lab: Lab, album: Path) -> None:
     paths = make_tree(album, 4, folders=["."])
     await lab.run(album, classifier=Oracle())

@@ -725,8 +725,13 @@ async def test_with_cache_and_spool_away_the_run_ends_with_the_first_reason(
     make_tree(album, 30)
     lab.cache = cache = FaultyCache(lab.cache)
     cache.fails_from["settle"] = 1
-    (lab.state / "spool.db").mkdir()
-    summary, error = await lab.classify(album, classifier=Oracle(), workers=4)
+
+    async def lose_the_spool(_number: int, _photo: DecodedPhoto) -> None:
+        # Not before the run: what waits in the spool is written before anything else.
+        (lab.state / "spool.db").mkdir(exist_ok=True)
+
+    oracle = Oracle(before=lose_the_spool)
+    summary, error = await lab.classify(album, classifier=oracle, workers=4)
     assert str(error) == "the cache is away (settle)"
     assert (summary.status, summary.exit_code, summary.llm) == ("failed", 75, 0)
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import anyio
 
-from xintu_cli.bootstrap import find_model, open_examiner, read_rules, walk_rules
+from xintu_cli.bootstrap import open_examiner, read_rules, walk_rules
 from xintu_cli.cli.session import Session
 from xintu_cli.jobs.bench import Bench, bench, camera_jpeg, read_some
 from xintu_cli.reporting.escape import json_text
 from xintu_cli.stages.walk import WalkPlan, absolute_roots
+from xintu_cli.workspace import find_model
 
 
 def bench_model(session: Session, paths: Sequence[Path], *, photos: int, as_json: bool) -> None:

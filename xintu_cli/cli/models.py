@@ -22,9 +22,9 @@ def list_(
     debug: options.Debug = None,
 ) -> None:
     """Say which local models are installed and which categories each can serve."""
-    from xintu_cli.bootstrap import installed_models
     from xintu_cli.cli.session import open_session
     from xintu_cli.cli.tables import show_models
+    from xintu_cli.workspace import installed_models
 
     session = open_session({"taxonomy": taxonomy, "debug": debug}, config)
     show_models(installed_models(session.workspace), session.workspace, as_json=as_json)
@@ -39,9 +39,9 @@ def verify(
     debug: options.Debug = None,
 ) -> None:
     """Check the models' files against their checksums, and run each one once."""
-    from xintu_cli.bootstrap import installed_models
     from xintu_cli.cli.session import open_session
     from xintu_cli.cli.tables import verify_models
+    from xintu_cli.workspace import installed_models
 
     session = open_session({"model": name, "debug": debug}, config)
     chosen = installed_models(session.workspace, name)

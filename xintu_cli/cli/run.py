@@ -16,13 +16,15 @@ import anyio
 from xintu_cli.bootstrap import open_run
 from xintu_cli.cli.exits import first_error, say
 from xintu_cli.cli.session import Session
+from xintu_cli.configuration import DEFAULT
 from xintu_cli.errors import ExitCode, XintuError
 from xintu_cli.interfaces import Reporter
 from xintu_cli.jobs.classify import classify
 from xintu_cli.jobs.locking import locked
 from xintu_cli.jobs.signals import SignalWatch
 from xintu_cli.locations import expand_home
-from xintu_cli.records import RunSummary
+from xintu_cli.providers.catalog import default_providers
+from xintu_cli.records import ProviderState, RunSummary
 from xintu_cli.reporting.choice import choose_reporter
 from xintu_cli.reporting.escape import display_text
 from xintu_cli.reporting.export import ExportFormat, format_for
@@ -32,6 +34,16 @@ from xintu_cli.reporting.summary import write_summary
 from xintu_cli.settings import Settings
 from xintu_cli.stages.walk import absolute_roots
 from xintu_cli.tally import Tally
+
+
+class _Watched:
+    """How the providers are doing, for a display that is made before they are opened."""
+
+    def __init__(self) -> None:
+        self.states: Callable[[], Sequence[ProviderState]] = tuple
+
+    def __call__(self) -> Sequence[ProviderState]:
+        return self.states()
 
 
 def classify_paths(session: Session, paths: Sequence[Path]) -> int:
@@ -45,10 +57,12 @@ def classify_paths(session: Session, paths: Sequence[Path]) -> int:
     try:
         output = _check_outputs(settings)
         roots = absolute_roots(paths)
-        reporter = _reporter(session, [os.fsencode(path) for path in paths])
+        watched = _Watched()
+        reporter = _reporter(session, [os.fsencode(path) for path in paths], watched)
+        _tell_of_unused_keys(session, reporter)
         # The lock first: whoever waits for it may be interrupted the ordinary way.
         with _lock(session, roots, reporter), SignalWatch() as signals:
-            summary, error = _run(session, roots, reporter, signals)
+            summary, error = _run(session, roots, reporter, signals, watched)
             if output is not None and error is None:
                 summary, error = _exported(summary, partial(_export, session, roots, *output))
             if target is not None:
@@ -94,10 +108,15 @@ def _lock(
 
 
 def _run(
-    session: Session, roots: tuple[bytes, ...], reporter: Reporter, signals: SignalWatch
+    session: Session,
+    roots: tuple[bytes, ...],
+    reporter: Reporter,
+    signals: SignalWatch,
+    watched: _Watched,
 ) -> tuple[RunSummary, Exception | None]:
     async def run() -> tuple[RunSummary, Exception | None]:
-        async with open_run(session.workspace, roots, reporter) as (parts, terms):
+        async with open_run(session.workspace, roots, reporter) as (parts, terms, states):
+            watched.states = states
             return await classify(parts, terms, signals)
 
     try:
@@ -108,7 +127,30 @@ def _run(
     return summary, error
 
 
-def _reporter(session: Session, typed: Sequence[bytes]) -> Reporter:
+def _tell_of_unused_keys(session: Session, reporter: Reporter) -> None:
+    """Say that nothing is sent although a key lies there and no policy was chosen."""
+    if session.configuration.origins["policy"] != DEFAULT:
+        return
+    keys = [entry.key_variable for entry in default_providers(os.environ)]
+    if keys:
+        reporter.notice(
+            f"{keys[0]} is set, but the policy is local: nothing is sent. "
+            "Use --policy hybrid to ask an LLM."
+        )
+
+
+def _dry_run(session: Session) -> DryRun:
+    """Say whom the run would ask, and what that would cost."""
+    workspace = session.workspace
+    if not workspace.settings.policy.wants_llm:
+        return DryRun()
+    from xintu_cli.cloud import estimated, find_cloud
+
+    cloud = find_cloud(workspace.settings, os.environ)
+    return DryRun(cloud.names, partial(estimated, cloud, workspace.taxonomy))
+
+
+def _reporter(session: Session, typed: Sequence[bytes], watched: _Watched) -> Reporter:
     """Choose the display: live on a terminal, else plain lines."""
     workspace = session.workspace
     settings = workspace.settings
@@ -117,13 +159,18 @@ def _reporter(session: Session, typed: Sequence[bytes]) -> Reporter:
         taxonomy=workspace.taxonomy,
         cache_url=workspace.cache_url,
         language=session.language,
-        dry_run=DryRun(settings.chosen_providers) if settings.dry_run else None,
+        dry_run=_dry_run(session) if settings.dry_run else None,
     )
     stream = sys.stderr
     if stream is None or stream.closed:
         stream = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # ours to the end
     return choose_reporter(
-        stream, facts, os.environ, quiet=settings.quiet, progress=settings.progress
+        stream,
+        facts,
+        os.environ,
+        quiet=settings.quiet,
+        progress=settings.progress,
+        provider_states=watched,
     )
 
 

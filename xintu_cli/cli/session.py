@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xintu_cli.bootstrap import Workspace, open_workspace
 from xintu_cli.configuration import Configuration, read_configuration
 from xintu_cli.locations import find_locations
+from xintu_cli.workspace import Workspace, open_workspace
 
 LOCAL_FILE = "xintu.toml"
 

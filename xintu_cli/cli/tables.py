@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from xintu_cli.bootstrap import InstalledModel, Workspace
 from xintu_cli.errors import ModelFileError
 from xintu_cli.jobs.check import Checked
 from xintu_cli.records import CacheInfo
 from xintu_cli.reporting.escape import display_text, json_text, path_text
+from xintu_cli.workspace import InstalledModel, Workspace
 
 
 def open_stdout() -> Console:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio
 
-from xintu_cli.bootstrap import find_model, open_local, open_shared
+from xintu_cli.bootstrap import open_local, open_shared
 from xintu_cli.cli.exits import say
 from xintu_cli.cli.progress import Advance, shown_progress
 from xintu_cli.cli.session import Session
@@ -22,6 +22,7 @@ from xintu_cli.reporting.phrases import speaker
 from xintu_cli.storage.copying import copy_cache
 from xintu_cli.storage.upkeep import Pruned, PruneRules, TaskLine, prune, read_tasks
 from xintu_cli.storage.urls import masked, migrate_cache, open_cache, sqlite_path
+from xintu_cli.workspace import find_model
 
 _WORDS = (
     ("request_log", "rows of the log (their daily totals stay)"),

@@ -60,6 +60,8 @@ async def classify(
     ending = Ending()
     started = time.monotonic()
     if not terms.dry_run:
+        # Before anything is looked up: what waits there may answer it, and was paid for.
+        await parts.store.spool.replay(cache)
         await cache.start_run(terms.run)
     parts.reporter.start()
     try:

@@ -27,7 +27,7 @@ from xintu_cli.imaging.identity import image_hash
 from xintu_cli.imaging.reading import FileBytes, read_photo
 from xintu_cli.interfaces import Backlog, Classifier, DecodedPhoto, FileIndex
 from xintu_cli.outcomes import Classified, Failed, Outcome, Pending, Skipped
-from xintu_cli.records import FileStatus, Photo, Task
+from xintu_cli.records import Attempt, FileStatus, Photo, Task
 from xintu_cli.stages.control import Control
 from xintu_cli.stages.reading import NEVER, ReadRules, new_entry
 
@@ -62,7 +62,9 @@ class Desk:
         edge: int,
         to_send: Encoding | None,
         control: Control,
+        abandoned: dict[str, tuple[Attempt, ...]] | None = None,
     ) -> None:
+        """Take the parts; `abandoned` has what was sent about images that are cancelled."""
         self.classifier = classifier
         self.index = index
         self.backlog = backlog
@@ -71,6 +73,7 @@ class Desk:
         self.to_send = to_send
         self.control = control
         self.changes: dict[bytes, int] = {}
+        self.abandoned = {} if abandoned is None else abandoned
 
 
 async def classify(
@@ -83,12 +86,25 @@ async def classify(
     async with tasks, outcomes:
         async for task in tasks:
             try:
-                outcome = await _settle(task, desk)
+                outcome = await _settled_or_cut_off(task, outcomes, desk)
                 with anyio.CancelScope(shield=True):
                     if outcome is not None:
                         await outcomes.send(outcome)
             finally:
                 desk.control.task_done()
+
+
+async def _settled_or_cut_off(
+    task: Task, outcomes: MemoryObjectSendStream[Outcome], desk: Desk
+) -> Outcome | None:
+    """Settle a task; cancelled, say so to the sink: what was sent may have been billed."""
+    try:
+        return await _settle(task, desk)
+    except anyio.get_cancelled_exc_class():
+        sent = desk.abandoned.pop(task.image_hash, ())
+        with anyio.CancelScope(shield=True):
+            await outcomes.send(Pending(task, "interrupted", sent))
+        raise
 
 
 async def _settle(task: Task, desk: Desk) -> Outcome | None:

@@ -7,14 +7,15 @@ is left goes to the sink as pending.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectSendStream
 
-from xintu_cli.interfaces import Backlog
+from xintu_cli.interfaces import Backlog, Leases
 from xintu_cli.outcomes import AnsweredElsewhere, Outcome, Pending
 from xintu_cli.records import Task
 from xintu_cli.routing import Refresh, Verdict
@@ -38,6 +39,9 @@ class ClaimRules:
     batch: int = 64
     """Tasks to claim at once: what the workers send in a few seconds, so that a run that
     dies holds up little."""
+    leases: Leases | None = None
+    refused: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Filled here: image to the providers that refused it lately."""
 
 
 async def feed(
@@ -64,11 +68,11 @@ async def feed(
                 break
             mine, theirs = await _claim(taken, shelves, claims)
             answered = await _answered_meanwhile(taken, shelves, outcomes, asked)
-            for task in mine:
-                if task.image_hash not in answered:
-                    if refreshing:
-                        asked.add(task.image_hash)
-                    await _send(task, tasks, outcomes, control)
+            fresh = [task for task in mine if task.image_hash not in answered]
+            if refreshing:
+                for task in fresh:
+                    asked.add(task.image_hash)
+            await _send_all(fresh, tasks, outcomes, control)
             theirs = [task for task in theirs if task.image_hash not in answered]
             if theirs:
                 await to_thread.run_sync(backlog.give_back, theirs, limiter=control.disk)
@@ -76,6 +80,25 @@ async def feed(
                 with anyio.move_on_after(claims.look_again_seconds if taken else None):
                     await news.wait()
         await _leave(backlog, outcomes, control)
+
+
+async def _send_all(
+    mine: Sequence[Task],
+    tasks: MemoryObjectSendStream[Task],
+    outcomes: MemoryObjectSendStream[Outcome],
+    control: Control,
+) -> None:
+    """Hand tasks to the workers; cancelled, tell the sink of the rest, so that it is released."""
+    left = deque(mine)
+    try:
+        while left:
+            await _send(left[0], tasks, outcomes, control)
+            left.popleft()
+    except anyio.get_cancelled_exc_class():
+        with anyio.CancelScope(shield=True):
+            for task in left:
+                await outcomes.send(Pending(task, "interrupted"))
+        raise
 
 
 async def _send(
@@ -97,6 +120,7 @@ async def _claim(
     """Part tasks into those this run may pay for and those that another run has claimed."""
     if not claims.needed or not taken:
         return taken, ()
+    asked_at = claims.leases.now() if claims.leases else 0.0
     ours = await shelves.cache.claim(
         shelves.question.task,
         # Sorted: two runs that lock rows in one order cannot deadlock.
@@ -105,6 +129,10 @@ async def _claim(
         host=claims.host,
         seconds=claims.lease_seconds,
     )
+    if claims.leases:
+        claims.leases.claimed(ours, asked_at=asked_at)
+    if ours:
+        claims.refused.update(await shelves.cache.refused(shelves.question.task, sorted(ours)))
     mine = [task for task in taken if task.image_hash in ours]
     return mine, [task for task in taken if task.image_hash not in ours]
 

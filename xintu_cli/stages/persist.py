@@ -14,7 +14,7 @@ from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from xintu_cli.errors import XintuError
-from xintu_cli.interfaces import Backlog, Cache, FileIndex, Spool
+from xintu_cli.interfaces import Backlog, Cache, FileIndex, Leases, Spool
 from xintu_cli.outcomes import (
     AnsweredElsewhere,
     Classified,
@@ -40,6 +40,7 @@ class Store:
     spool: Spool
     run_id: str
     task: str
+    leases: Leases | None = None
 
 
 async def persist(
@@ -63,6 +64,8 @@ async def persist(
                         await to_thread.run_sync(
                             store.spool.append, settlement, limiter=control.disk
                         )
+                if store.leases:
+                    store.leases.ended(filter(None, map(_image_of, batch)))
                 copies = await _keep_here(batch, store, control)
                 await settled.send([_settled(outcome, copies) for outcome in batch])
 
