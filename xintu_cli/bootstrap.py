@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from xintu_cli.providers.manifest import ModelManifest
     from xintu_cli.providers.onnx import OnnxClassifier
     from xintu_cli.resilience.compose import Surroundings
+    from xintu_cli.resilience.lease import LeaseBook
     from xintu_cli.storage.cache import SqlCache
 
 MEGABYTE = 1024 * 1024
@@ -92,12 +93,10 @@ async def open_run(
     workspace: Workspace, roots: Sequence[bytes], reporter: Reporter
 ) -> AsyncIterator[tuple[Parts, Terms, States]]:
     """Put a run together; what was opened is closed on leaving, in the opposite order."""
-    from xintu_cli.resilience.compose import Surroundings
     from xintu_cli.resilience.lease import LeaseBook
     from xintu_cli.resilience.renewal import renewed_leases
 
-    settings, taxonomy = workspace.settings, workspace.taxonomy
-    control = Control()
+    settings, taxonomy, control = workspace.settings, workspace.taxonomy, Control()
     run = RunRow(_new_run_id(), socket.gethostname(), __version__, settings.policy)
     async with AsyncExitStack() as stack:
         cloud = _cloud(workspace)
@@ -105,11 +104,7 @@ async def open_run(
         book = LeaseBook(seconds=seconds)
         refused: dict[str, frozenset[str]] = {}
         abandoned: dict[str, tuple[Attempt, ...]] = {}
-        around = Surroundings(
-            holds_lease=book,
-            refused_before=lambda image_hash: refused.get(image_hash, frozenset()),
-            abandoned=partial(_abandon, abandoned),
-        )
+        around = _surroundings(book, refused, abandoned)
         answering = await stack.enter_async_context(
             _answering(workspace, cloud, around, control, reporter.notice)
         )
@@ -120,20 +115,13 @@ async def open_run(
             keeper = partial(open_lease_keeper, workspace.cache_url)
             stack.enter_context(renewed_leases(keeper, book, run_id=run.run_id, seconds=seconds))
         reading = read_rules(settings)
+        leases = book if cloud else None
+        question = Question(taxonomy.task, taxonomy.name, answering.acceptance)
         parts = Parts(
             plan=WalkPlan(roots, walk_rules(workspace)),
             reading=reading,
-            shelves=Shelves(
-                cache, backlog, Question(taxonomy.task, taxonomy.name, answering.acceptance)
-            ),
-            claims=ClaimRules(
-                run.run_id,
-                run.host,
-                needed=cloud is not None,
-                lease_seconds=seconds,
-                leases=book if cloud else None,
-                refused=refused,
-            ),
+            shelves=Shelves(cache, backlog, question),
+            claims=_claims(run, seconds, leases, refused),
             desk=Desk(
                 classifier=answering.classifier,
                 index=index,
@@ -152,7 +140,7 @@ async def open_run(
                 spool=LocalSpool(workspace.locations.spool_file, cache.cache_id),
                 run_id=run.run_id,
                 task=taxonomy.task,
-                leases=book if cloud else None,
+                leases=leases,
             ),
             tally=Tally(run.run_id),
             reporter=reporter,
@@ -160,8 +148,7 @@ async def open_run(
         )
         if settings.dry_run:
             control.stop_feeding("a dry run asks nobody")
-        terms = Terms(run, settings.grace_seconds, settings.fallback_ok, settings.dry_run)
-        yield parts, terms, answering.states
+        yield parts, _terms(run, settings), answering.states
 
 
 @asynccontextmanager
@@ -185,6 +172,37 @@ async def open_check(
                 reading=read_rules(workspace.settings),
                 control=Control(),
             )
+
+
+def _terms(run: RunRow, settings: Settings) -> Terms:
+    return Terms(run, settings.grace_seconds, settings.fallback_ok, settings.dry_run)
+
+
+def _claims(
+    run: RunRow, seconds: float, leases: LeaseBook | None, refused: dict[str, frozenset[str]]
+) -> ClaimRules:
+    return ClaimRules(
+        run.run_id,
+        run.host,
+        needed=leases is not None,
+        lease_seconds=seconds,
+        leases=leases,
+        refused=refused,
+    )
+
+
+def _surroundings(
+    book: LeaseBook,
+    refused: dict[str, frozenset[str]],
+    abandoned: dict[str, tuple[Attempt, ...]],
+) -> Surroundings:
+    from xintu_cli.resilience.compose import Surroundings
+
+    return Surroundings(
+        holds_lease=book,
+        refused_before=lambda image_hash: refused.get(image_hash, frozenset()),
+        abandoned=partial(_abandon, abandoned),
+    )
 
 
 def read_rules(settings: Settings) -> ReadRules:

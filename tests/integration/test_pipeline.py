@@ -613,7 +613,7 @@ async def test_a_cancelled_run_stores_every_answer_it_has_in_hand(
     lab: Lab, album: Path, cancel_at: int
 ) -> None:
     make_tree(album, 40)
-    async with lab.parts(album, classifier=Oracle(), workers=8) as parts:
+    async with lab.parts(album, classifier=Oracle(), workers=8, claims=True, batch=8) as parts:
 
         async def cancel(number: int, _photo: DecodedPhoto) -> None:
             if number == cancel_at:
@@ -627,8 +627,9 @@ async def test_a_cancelled_run_stores_every_answer_it_has_in_hand(
         await pipeline.run(parts)
         summary = parts.tally.summary("interrupted", 130, 1.0)
     assert set(oracle.paid) == set(lab.answered())
-    assert summary.llm == len(oracle.paid)
-    assert summary.found == summary.llm + summary.pending
+    assert counts(summary) == {"found": 40, "llm": len(oracle.paid), "pending": 40 - summary.llm}
+    assert len(oracle.paid) == len(set(oracle.paid))
+    assert lab.rows("SELECT * FROM claim") == []
 
 
 @pytest.mark.parametrize("cancel_at", range(1, 41, 6))
