@@ -7,8 +7,8 @@ is left goes to the sink as pending.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import anyio
@@ -66,37 +66,34 @@ async def feed(
             taken = await to_thread.run_sync(backlog.take, claims.batch, limiter=control.disk)
             if not taken and finished:
                 break
-            mine, theirs = await _claim(taken, shelves, claims)
-            answered = await _answered_meanwhile(taken, shelves, outcomes, asked)
-            fresh = [task for task in mine if task.image_hash not in answered]
-            if refreshing:
-                for task in fresh:
-                    asked.add(task.image_hash)
-            await _send_all(fresh, tasks, outcomes, control)
-            theirs = [task for task in theirs if task.image_hash not in answered]
-            if theirs:
-                await to_thread.run_sync(backlog.give_back, theirs, limiter=control.disk)
+            at_hand = {task.image_hash: task for task in taken}
+            async with _accounted_for(at_hand, outcomes):
+                ours = await _claim(taken, shelves, claims)
+                await _answered_meanwhile(at_hand, shelves, outcomes, asked)
+                for image in (image for image in ours if image in at_hand):
+                    if refreshing:
+                        asked.add(image)
+                    await _send(at_hand[image], tasks, outcomes, control)
+                    del at_hand[image]
+                theirs = list(at_hand.values())
+                if theirs:
+                    await to_thread.run_sync(backlog.give_back, theirs, limiter=control.disk)
             if len(theirs) == len(taken):
                 with anyio.move_on_after(claims.look_again_seconds if taken else None):
                     await news.wait()
         await _leave(backlog, outcomes, control)
 
 
-async def _send_all(
-    mine: Sequence[Task],
-    tasks: MemoryObjectSendStream[Task],
-    outcomes: MemoryObjectSendStream[Outcome],
-    control: Control,
-) -> None:
-    """Hand tasks to the workers; cancelled, tell the sink of the rest, so that it is released."""
-    left = deque(mine)
+@asynccontextmanager
+async def _accounted_for(
+    at_hand: Mapping[str, Task], outcomes: MemoryObjectSendStream[Outcome]
+) -> AsyncIterator[None]:
+    """If cancelled, tell the sink of the tasks at hand, so that their claims are released."""
     try:
-        while left:
-            await _send(left[0], tasks, outcomes, control)
-            left.popleft()
+        yield
     except anyio.get_cancelled_exc_class():
         with anyio.CancelScope(shield=True):
-            for task in left:
+            for task in at_hand.values():
                 await outcomes.send(Pending(task, "interrupted"))
         raise
 
@@ -114,17 +111,16 @@ async def _send(
     await tasks.send(task)
 
 
-async def _claim(
-    taken: Sequence[Task], shelves: Shelves, claims: ClaimRules
-) -> tuple[Sequence[Task], Sequence[Task]]:
-    """Part tasks into those this run may pay for and those that another run has claimed."""
+async def _claim(taken: Sequence[Task], shelves: Shelves, claims: ClaimRules) -> Sequence[str]:
+    """Return the images this run may pay for, in the order taken; the rest another run has."""
+    images = [task.image_hash for task in taken]
     if not claims.needed or not taken:
-        return taken, ()
+        return images
     asked_at = claims.leases.now() if claims.leases else 0.0
     ours = await shelves.cache.claim(
         shelves.question.task,
         # Sorted: two runs that lock rows in one order cannot deadlock.
-        sorted(task.image_hash for task in taken),
+        sorted(images),
         run_id=claims.run_id,
         host=claims.host,
         seconds=claims.lease_seconds,
@@ -133,30 +129,26 @@ async def _claim(
         claims.leases.claimed(ours, asked_at=asked_at)
     if ours:
         claims.refused.update(await shelves.cache.refused(shelves.question.task, sorted(ours)))
-    mine = [task for task in taken if task.image_hash in ours]
-    return mine, [task for task in taken if task.image_hash not in ours]
+    return [image for image in images if image in ours]
 
 
 async def _answered_meanwhile(
-    taken: Sequence[Task],
+    at_hand: dict[str, Task],
     shelves: Shelves,
     outcomes: MemoryObjectSendStream[Outcome],
     asked: SeenImages,
-) -> frozenset[str]:
-    """Send on what the cache can answer by now; return those images."""
-    if not taken:
-        return frozenset()
-    rulings = await shelves.rulings((task.image_hash for task in taken), asked)
-    answered = set()
-    for task in taken:
-        ruling = rulings[task.image_hash]
+) -> None:
+    """Send on what the cache can answer by now, and take it from the tasks at hand."""
+    if not at_hand:
+        return
+    rulings = await shelves.rulings(at_hand, asked)
+    for image, ruling in rulings.items():
         if ruling.verdict is Verdict.HIT:
             assert ruling.row is not None
-            answered.add(task.image_hash)
+            task = at_hand.pop(image)
             await outcomes.send(
-                AnsweredElsewhere(task, ruling.row.category, ruling.row.source, False)
+                AnsweredElsewhere(task, ruling.row.category, ruling.row.source, provisional=False)
             )
-    return frozenset(answered)
 
 
 async def _leave(
