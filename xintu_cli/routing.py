@@ -5,7 +5,7 @@ In: a policy's `Acceptance` and the rows of one image. Out: a `Ruling`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -68,56 +68,53 @@ class Acceptance:
     llm_models: frozenset[str] = frozenset()
 
 
+# Once a photo of every rescan: looking a member up in its class costs ten times a global.
+_HIT, _PROVISIONAL = Verdict.HIT, Verdict.PROVISIONAL
+_LOCAL, _LLM, _MANUAL = Source.LOCAL, Source.LLM, Source.MANUAL
+_ONLY_LOCAL, _CASCADE = Policy.LOCAL, Policy.CASCADE
+_REFRESH_ALL, _REFRESH_NONE = Refresh.ALL, Refresh.NONE
 _MISS = Ruling(Verdict.MISS, None)
+_RANKS: Mapping[str, int] = {_LOCAL: 1, _LLM: 2, _MANUAL: 3}
 
 
 def judge(rows: Sequence[CachedRow], acceptance: Acceptance) -> Ruling:
     """Rule on one image: the highest source that counts decides."""
-    manual = llm = local = None
-    if not rows:
-        return _MISS
+    best, rank = None, 0
     for row in rows:
-        if row.category not in acceptance.categories or not 0.0 <= row.confidence <= 1.0:
-            continue
-        if row.source == Source.MANUAL:
-            manual = row
-        elif row.source == Source.LLM:
-            llm = row
-        elif row.source == Source.LOCAL:
-            local = row
-    if manual is not None:
-        return Ruling(Verdict.HIT, manual)
-    if llm is not None:
-        return _judge_llm(llm, acceptance)
-    if local is not None:
-        return Ruling(_judge_local(local, acceptance), local)
-    return _MISS
+        higher = _RANKS.get(row.source, 0)
+        if higher > rank and row.category in acceptance.categories and 0 <= row.confidence <= 1:
+            best, rank = row, higher
+    if best is None:
+        return _MISS
+    if best.source == _LOCAL:
+        return Ruling(_judge_local(best, acceptance), best)
+    return Ruling(_HIT if best.source == _MANUAL else _judge_llm(best, acceptance), best)
 
 
-def _judge_llm(row: CachedRow, acceptance: Acceptance) -> Ruling:
+def _judge_llm(row: CachedRow, acceptance: Acceptance) -> Verdict:
     """Rule on an LLM's answer: it holds, unless this run is to ask an LLM again."""
-    if not acceptance.policy.wants_llm or acceptance.refresh is Refresh.NONE:
-        return Ruling(Verdict.HIT, row)
-    if acceptance.refresh is Refresh.ALL:
-        return Ruling(Verdict.MISS, row)
+    if acceptance.refresh is _REFRESH_NONE or not acceptance.policy.wants_llm:
+        return _HIT
+    if acceptance.refresh is _REFRESH_ALL:
+        return Verdict.MISS
     stale = (
         row.prompt_version != acceptance.prompt_version or row.model not in acceptance.llm_models
     )
-    return Ruling(Verdict.MISS if stale else Verdict.HIT, row)
+    return Verdict.MISS if stale else _HIT
 
 
 def _judge_local(row: CachedRow, acceptance: Acceptance) -> Verdict:
     present = row.model == acceptance.local_model != ""
-    if acceptance.refresh is Refresh.ALL:
+    if acceptance.refresh is _REFRESH_ALL:
         return Verdict.MISS
-    if acceptance.policy is Policy.LOCAL:
-        return Verdict.HIT if present else Verdict.MISS
+    if acceptance.policy is _ONLY_LOCAL:
+        return _HIT if present else Verdict.MISS
     kept = row.reason == Reason.KEPT_LOCAL and row.category in acceptance.keep_local
     if present and kept:
-        return Verdict.HIT
-    if acceptance.policy is Policy.CASCADE:
+        return _HIT
+    if acceptance.policy is _CASCADE:
         if not present:
             return Verdict.MISS
         if row.confidence >= acceptance.cascade_threshold:
-            return Verdict.HIT
-    return Verdict.PROVISIONAL
+            return _HIT
+    return _PROVISIONAL

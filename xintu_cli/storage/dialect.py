@@ -30,6 +30,9 @@ class Dialect(Protocol):
     def one_of(self, column: str, values: Sequence[Any]) -> tuple[str, Sequence[Any]]:
         """Return the condition that `column` is one of `values`, and its parameters."""
 
+    def packed(self, columns: Sequence[str]) -> str:
+        """Return an aggregate of all rows: a JSON array of arrays, NULL or "[]" without any."""
+
     def insert_new(self, table: str, columns: Sequence[str]) -> str:
         """Return an insert that leaves a row alone whose key is there already."""
 
@@ -59,6 +62,14 @@ class SqliteDialect:
     def one_of(self, column: str, values: Sequence[Any]) -> tuple[str, Sequence[Any]]:
         """Bind one JSON array: the text stays the same, so its compiled form is reused."""
         return f"{column} IN (SELECT value FROM json_each(?))", (json.dumps(list(values)),)
+
+    def packed(self, columns: Sequence[str]) -> str:
+        """Return json_group_array; a row that was damaged into holding a BLOB is left out."""
+        types = ", ".join(f"typeof({column})" for column in columns)
+        return (
+            f"json_group_array(json_array({', '.join(columns)}))"
+            f" FILTER (WHERE 'blob' NOT IN ({types}))"
+        )
 
     def insert_new(self, table: str, columns: Sequence[str]) -> str:
         """Return INSERT … ON CONFLICT DO NOTHING."""
@@ -97,6 +108,10 @@ class MysqlDialect:
     def one_of(self, column: str, values: Sequence[Any]) -> tuple[str, Sequence[Any]]:
         """Return an IN list with one placeholder a value."""
         return f"{column} IN ({', '.join('?' * len(values))})", values
+
+    def packed(self, columns: Sequence[str]) -> str:
+        """Return JSON_ARRAYAGG, which MySQL has since 5.7.22 and MariaDB since 10.5."""
+        return f"JSON_ARRAYAGG(JSON_ARRAY({', '.join(columns)}))"
 
     def insert_new(self, table: str, columns: Sequence[str]) -> str:
         """Return an upsert that changes nothing: INSERT IGNORE would forgive other errors too."""

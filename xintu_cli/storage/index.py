@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from operator import itemgetter
 from pathlib import Path
 from queue import LifoQueue
 from types import TracebackType
@@ -35,6 +36,7 @@ _CREATE = """
         width INTEGER, height INTEGER, taken_at TEXT, background_color TEXT
     ) WITHOUT ROWID
 """
+_path = itemgetter(IndexEntry._fields.index("path"))
 _COLUMNS = ", ".join(IndexEntry._fields)
 _FACTS = PhotoFacts._fields
 _WITHOUT_FACTS = ", ".join((*IndexEntry._fields[: -len(_FACTS)], *["NULL"] * len(_FACTS)))
@@ -114,8 +116,9 @@ class SqliteFileIndex:
                 rows = _read_range(reader, wanted[0], wanted[-1], most=2 * len(wanted))
                 if len(rows) == 2 * len(wanted):
                     rows = _read_each(reader, wanted)
-                ours = set(wanted)
-                entries.update((row[0], IndexEntry._make(row)) for row in rows if row[0] in ours)
+                entries.update(zip(map(_path, rows), map(IndexEntry._make, rows), strict=True))
+        for neighbour in entries.keys() - set(paths):
+            del entries[neighbour]
         return entries
 
     def facts(self, paths: Sequence[bytes]) -> Mapping[bytes, PhotoFacts]:
