@@ -18,7 +18,7 @@ from xintu_cli.errors import StorageError
 LOST_IN_A_ROW = 8
 """Files in a row that fail as they do on a disk that is gone, before the run gives up."""
 
-_TURN_SECONDS = 1.0
+_TURN_SECONDS = 0.25
 
 
 @dataclass(slots=True)
@@ -93,11 +93,11 @@ class Control:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Scan a batch (walk it, or look it up in the index) while nobody else does.
+        """Do one batch's file work (walk it, look it up in the index, read it) alone.
 
-        Both give the interpreter lock back once a file; side by side they fight for it, and a
-        rescan of 100 000 photos takes 2.7 s instead of 1.8. Nobody waits long: a directory
-        that hangs must not hold up the photos already found.
+        Each gives the interpreter lock back several times a file; side by side they fight for
+        it: a rescan of 100 000 photos took 2.7 s instead of 1.8, a first pass 9 instead of 5.5.
+        Nobody waits long, so that a disk that is slow or hangs holds up no other work.
         """
         with anyio.move_on_after(_TURN_SECONDS) as patience:
             await self._turn.acquire()

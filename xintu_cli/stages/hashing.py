@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import anyio
@@ -23,6 +24,7 @@ from xintu_cli.taxonomy import HASH_VERSION
 
 CHUNK_FILES = 256
 CHUNK_BYTES = 64 * 1024 * 1024
+_SMALL_BYTES = 256 * 1024
 _PHOTO = FileStatus.PHOTO.value
 RACY_NS = 2_000_000_000
 """FAT and SMB stamp files to 2 s: a file touched that shortly before it was read may have
@@ -82,7 +84,13 @@ async def fingerprint(
             for photos in known.chunks():
                 if control.stopping:
                     break
-                await read_promptly(photos, rules, control, aside=aside, deliver=deliver)
+                # Large files take their time outside the interpreter: two at once are faster.
+                async with control.turn() if _are_small(photos) else nullcontext():
+                    await read_promptly(photos, rules, control, aside=aside, deliver=deliver)
+
+
+def _are_small(photos: Sequence[Photo]) -> bool:
+    return sum(photo.size_bytes for photo in photos) < _SMALL_BYTES * len(photos)
 
 
 _NOTHING: Mapping[bytes, str] = {}
