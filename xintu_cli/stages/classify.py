@@ -187,9 +187,13 @@ async def _without_photo(task: Task, error: PhotoError, desk: Desk, claims: Clai
         case UnreadablePhotoError(root_gone=True):
             desk.control.disk_silent(task.path, str(error))
             return Pending(task, str(error))
+        case UnreadablePhotoError(lasting=False):
+            # This file's trouble, not the image's: another file of it may be well.
+            await claims.let_go(task.image_hash)
+            await to_thread.run_sync(_queue_copies, task, desk, limiter=desk.control.disk)
+            return Failed(task.path, str(error))
         case UnreadablePhotoError():
-            if error.lasting:
-                await _remember_unreadable(task, str(error), desk)
+            await _remember_unreadable(task, str(error), desk)
             return Failed(task.path, str(error), task.image_hash)
         case _:
             return Pending(task, str(error))
@@ -203,12 +207,7 @@ async def _prepare(task: Task, desk: Desk) -> DecodedPhoto | _Changed:
     async with desk.control.preparing:
         with anyio.move_on_after(desk.rules.timeout_seconds) as patience:
             file = await to_thread.run_sync(
-                partial(
-                    read_photo,
-                    task.path,
-                    size_limit_bytes=desk.rules.size_limit_bytes,
-                    follow_symlinks=desk.rules.follow_symlinks,
-                ),
+                partial(_read_again, task.path, desk.rules),
                 abandon_on_cancel=True,
                 limiter=desk.control.reading,
             )
@@ -221,10 +220,23 @@ async def _prepare(task: Task, desk: Desk) -> DecodedPhoto | _Changed:
         )
 
 
+def _read_again(path: bytes, rules: ReadRules) -> FileBytes | None:
+    """Read a file that could be read when it was hashed; blocks.
+
+    What is wrong with it now is this file's own, and nothing to be remembered of its image.
+    """
+    try:
+        return read_photo(
+            path, size_limit_bytes=rules.size_limit_bytes, follow_symlinks=rules.follow_symlinks
+        )
+    except UnreadablePhotoError as error:
+        raise UnreadablePhotoError(str(error), lasting=False, root_gone=error.root_gone) from error
+
+
 def _decode(file: FileBytes | None, task: Task, desk: Desk) -> DecodedPhoto | _Changed:
     """Hash the very bytes that are decoded; blocks."""
     if file is None:
-        raise UnreadablePhotoError("it is no photo any more")
+        raise UnreadablePhotoError("it is no photo any more", lasting=False)
     present = image_hash(file.data)
     if present != task.image_hash:
         return _Changed(file.photo, present)
