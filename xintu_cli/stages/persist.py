@@ -22,6 +22,7 @@ from xintu_cli.outcomes import (
     Hits,
     Outcome,
     Pending,
+    Returned,
     Settled,
 )
 from xintu_cli.records import Answer, Attempt, PhotoFacts, Refusal, Settlement, Source
@@ -64,8 +65,10 @@ async def persist(
                         await to_thread.run_sync(
                             store.spool.append, settlement, limiter=control.disk
                         )
+                images = [image for image in map(_image_of, batch) if image]
+                control.stored(images)
                 if store.leases:
-                    store.leases.ended(filter(None, map(_image_of, batch)))
+                    store.leases.ended(images)
                 copies = await _keep_here(batch, store, control)
                 await settled.send([_settled(outcome, copies) for outcome in batch])
 
@@ -111,6 +114,9 @@ def settlement_of(batch: Sequence[Outcome], run_id: str, task: str) -> Settlemen
                 refusals.extend((photo.image_hash, r) for r in outcome.answer.refusals)
             case Pending(task=photo):
                 released.append(photo.image_hash)
+                attempts.extend((photo.image_hash, attempt) for attempt in outcome.attempts)
+                refusals.extend((photo.image_hash, refusal) for refusal in outcome.refusals)
+            case Returned(task=photo):
                 attempts.extend((photo.image_hash, attempt) for attempt in outcome.attempts)
                 refusals.extend((photo.image_hash, refusal) for refusal in outcome.refusals)
             case AnsweredElsewhere(task=photo):
