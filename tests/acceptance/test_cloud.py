@@ -169,9 +169,11 @@ def test_a_photo_to_be_kept_is_not_sent(home: Home, photos: Path) -> None:
 
 
 def test_nobody_to_ask_is_a_configuration_error(home: Home, photos: Path) -> None:
-    finished = home.run("classify", photos, "--policy", "hybrid")
-    assert finished.exit_code == 78, finished
-    check_streams(finished)
+    for policy in ("hybrid", "cloud", "cascade"):
+        finished = home.run("classify", photos, "--policy", policy)
+        assert finished.exit_code == 78, finished
+        assert "Set DASHSCOPE_API_KEY, OPENAI_API_KEY or ANTHROPIC_API_KEY" in finished.stderr
+        check_streams(finished)
 
 
 def test_a_dry_run_names_who_would_be_asked(home: Home, photos: Path) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from xintu_cli.decisions import Random
-from xintu_cli.errors import ConfigurationError, ExitCode, NoClassifierError
+from xintu_cli.errors import ConfigurationError, ExitCode
 from xintu_cli.interfaces import Classifier, DecodedPhoto
 from xintu_cli.money import Spending
 from xintu_cli.records import Answer, ProviderState
@@ -168,15 +168,15 @@ def compose(
 ) -> Composition:
     """Build the classifier of one run.
 
-    Raises `NoClassifierError` where the policy has nobody to ask, and `ConfigurationError`
-    where photos are to be kept back and no local model can tell which.
+    Raises `ConfigurationError` where the policy has nobody to ask, or photos are to be kept
+    back and no local model can tell which.
     """
     around = surroundings or Surroundings()
     in_flight = sum(plan.limits.concurrency for plan in plans)
     known = None if local is None else RememberedAnswers(local, most=max(1024, 4 * in_flight))
     if not rules.policy.wants_llm:
         if local is None:
-            raise NoClassifierError(
+            raise ConfigurationError(
                 "cannot classify: the policy is local and there is no local model. "
                 "Install xintu again, or configure a provider."
             )
