@@ -23,7 +23,7 @@ from xintu_cli.jobs.classify import Terms
 from xintu_cli.locations import expand_home
 from xintu_cli.pipeline import Parts
 from xintu_cli.records import Attempt, ProviderState, RunRow
-from xintu_cli.routing import Acceptance, Policy
+from xintu_cli.routing import Acceptance
 from xintu_cli.settings import Settings
 from xintu_cli.stages.classify import Desk, Encoding
 from xintu_cli.stages.control import Control
@@ -256,10 +256,10 @@ async def _answering(
             raise local
         yield Answering(local, _acceptance(workspace, local), local.needed_edge)
         return
-    from xintu_cli.cloud import open_cloud
+    from xintu_cli.cloud import open_cloud, sound_model
 
     settings = workspace.settings
-    usable = await _usable(workspace, local, notice)
+    usable = await sound_model(local, settings, workspace.taxonomy, notice)
     edge = max(settings.max_edge, usable.needed_edge if usable else 0)
     acceptance = _acceptance(workspace, usable)
     async with open_cloud(
@@ -282,31 +282,6 @@ def _local(workspace: Workspace) -> OnnxClassifier | ModelFileError:
         return OnnxClassifier(find_model(workspace), workspace.taxonomy)
     except ModelFileError as error:
         return error
-
-
-async def _usable(
-    workspace: Workspace, local: OnnxClassifier | ModelFileError, notice: Notice
-) -> OnnxClassifier | None:
-    """Return the local model if it works; raise where an LLM must not be asked without it."""
-    from xintu_cli.cloud import refuse_to_send_unjudged
-
-    settings = workspace.settings
-    kept = settings.kept_local(workspace.taxonomy.keep_local)
-    if settings.policy is Policy.CLOUD and not kept:
-        return None if isinstance(local, ModelFileError) else local
-    try:
-        if isinstance(local, ModelFileError):
-            raise local
-        if not settings.dry_run:
-            await local.load()
-    except ModelFileError as error:
-        if kept:
-            raise refuse_to_send_unjudged(kept, error) from error
-        if settings.policy is Policy.CASCADE:
-            raise
-        notice(f"nobody stands in where the LLM fails: {error}")
-        return None
-    return local
 
 
 def _acceptance(workspace: Workspace, local: OnnxClassifier | None) -> Acceptance:

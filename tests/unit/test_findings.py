@@ -7,8 +7,8 @@ import pytest
 from xintu_cli.errors import (
     ConfigurationError,
     CredentialsError,
-    ProviderUnavailableError,
     OutputError,
+    ProviderUnavailableError,
     StorageError,
     TryLaterError,
     XintuError,

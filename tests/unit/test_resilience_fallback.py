@@ -229,10 +229,19 @@ async def test_a_photo_that_cannot_be_judged_is_not_sent() -> None:
     assert len(raised.value.attempts) == 1
 
 
+async def test_a_model_that_cannot_be_loaded_stands_in_for_nobody_and_stops_nobody() -> None:
+    broken = PaperLocalModel(error=ModelFileError("needs a newer onnxruntime"))
+    with pytest.raises(UnansweredPhotoError, match="needs a newer onnxruntime") as caught:
+        await Fallback([first(REFUSED)], broken).classify(PHOTO)
+    assert [attempt.outcome for attempt in caught.value.attempts] == ["rejected"]
+    assert caught.value.refusals == (Refusal("first", Reason.REFUSED),)
+
+
 async def test_a_broken_model_file_ends_the_run_and_sends_nothing() -> None:
     provider = ScriptedProvider()
-    with pytest.raises(ModelFileError):
+    with pytest.raises(NoProviderLeftError, match="sha256") as caught:
         await local_first(provider, PaperLocalModel(error=ModelFileError("sha256"))).classify(PHOTO)
+    assert caught.value.exit_code == 78
     assert provider.received == []
 
 

@@ -7,7 +7,12 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Protocol
 
-from xintu_cli.errors import ProviderError, UnansweredPhotoError
+from xintu_cli.errors import (
+    ModelFileError,
+    NoProviderLeftError,
+    ProviderError,
+    UnansweredPhotoError,
+)
 from xintu_cli.interfaces import Classifier, DecodedPhoto
 from xintu_cli.records import Answer, Reason
 from xintu_cli.resilience.attempts import Abandoned, forget, handed_over
@@ -102,6 +107,12 @@ class LocalFirst:
         except ProviderError as error:
             raise UnansweredPhotoError(
                 f"not sent: the local model could not judge it: {error}", error.attempts
+            ) from error
+        except ModelFileError as error:
+            # Its files were sound when the run began, and yet it cannot be loaded here.
+            raise NoProviderLeftError(
+                f"nothing is sent that the local model has not judged: {error}",
+                exit_code=error.exit_code,
             ) from error
         if self._keep.intersection((*protected, local.classification.category)):
             return replace(local, reason=Reason.KEPT_LOCAL)
