@@ -104,7 +104,11 @@ class HashedBatch:
 
 
 class CachedRow(NamedTuple):
-    """One row of the cache about one image: the columns that decide whether it answers."""
+    """One row of the cache about one image: the columns that decide whether it answers.
+
+    A `local` row that was kept back has the category that kept it as its second one, where
+    the first is another.
+    """
 
     image_hash: str
     source: str
@@ -114,6 +118,7 @@ class CachedRow(NamedTuple):
     reason: str
     prompt_version: str
     preparation_version: str
+    second_category: str | None = None
 
 
 class Task(NamedTuple):

@@ -112,7 +112,9 @@ def _judge_local(row: CachedRow, acceptance: Acceptance) -> Verdict:
         return Verdict.MISS
     if acceptance.policy is Policy.LOCAL:
         return Verdict.HIT if present else Verdict.MISS
-    kept = row.reason == Reason.KEPT_LOCAL and row.category in acceptance.keep_local
+    kept = row.reason == Reason.KEPT_LOCAL and not acceptance.keep_local.isdisjoint(
+        (row.category, row.second_category)
+    )
     if present and kept:
         return Verdict.HIT
     if acceptance.policy is Policy.CASCADE:

@@ -114,8 +114,13 @@ class LocalFirst:
                 f"nothing is sent that the local model has not judged: {error}",
                 exit_code=error.exit_code,
             ) from error
-        if self._keep.intersection((*protected, local.classification.category)):
+        said = local.classification
+        if said.category in self._keep:
             return replace(local, reason=Reason.KEPT_LOCAL)
+        if kept_for := [category for category in protected if category in self._keep]:
+            # Stored with what kept it: later runs know by that whether it is kept still.
+            said = replace(said, second_category=kept_for[0])
+            return replace(local, classification=said, reason=Reason.KEPT_LOCAL)
         if self._sure_from is not None and local.classification.confidence >= self._sure_from:
             return local
         with handed_over(local.attempts, photo, self._abandoned):
