@@ -329,6 +329,7 @@ def prepare_patient(
     workspace: Workspace, config_files: Sequence[Path], terminal: Terminal
 ) -> Patient:
     """Say what the doctor is to look at; what cannot be had is a finding, never an error."""
+    from xintu_cli.consent import in_words, read_words
     from xintu_cli.jobs.doctor import Patient
     from xintu_cli.jobs.provider_checks import provider_checks
 
@@ -345,7 +346,12 @@ def prepare_patient(
         cache_url=workspace.cache_url,
         model=model,
         terminal=terminal,
-        providers=provider_checks(settings, workspace.taxonomy, os.environ),
+        providers=provider_checks(
+            settings,
+            workspace.taxonomy,
+            os.environ,
+            in_words(read_words(workspace.locations.consent_file)),
+        ),
         secrets=config_files if masked(settings.cache) != settings.cache else (),
         key_files=[table.api_key_file.expanduser() for table in tables if table.api_key_file],
         outputs=[expand_home(o) for o in (settings.output, settings.summary) if o not in ("", "-")],

@@ -20,6 +20,7 @@ from xintu_cli.errors import ConfigurationError, ModelFileError
 from xintu_cli.money import (
     CallShape,
     Estimate,
+    MeanUse,
     Price,
     PriceTable,
     Spending,
@@ -191,8 +192,10 @@ async def _composed(
         yield compose(plans, local, rules, around)
 
 
-def estimated(cloud: Cloud, taxonomy: Taxonomy, calls: int) -> Estimate:
-    """Return what so many calls to the first provider would likely use."""
+def estimated(
+    cloud: Cloud, taxonomy: Taxonomy, calls: int, seen: MeanUse | None = None
+) -> Estimate:
+    """Return what so many calls to the first provider would likely use; `seen`: what some did."""
     first = cloud.endpoints[0]
     asked = question(taxonomy, language=first.profile.language, off_list=None)
     shape = CallShape(
@@ -201,7 +204,7 @@ def estimated(cloud: Cloud, taxonomy: Taxonomy, calls: int) -> Estimate:
         asked.size_bytes,
         MOST_OUTPUT_TOKENS,
     )
-    return estimate(calls, shape, first.price)
+    return estimate(calls, shape, first.price, seen)
 
 
 def _refuse_to_send_unjudged(kept: Collection[str], cause: Exception) -> ConfigurationError:

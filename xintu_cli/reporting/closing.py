@@ -13,7 +13,13 @@ from rich.text import Text
 from xintu_cli.money import Estimate
 from xintu_cli.records import RunSummary
 from xintu_cli.reporting.escape import display_text, shell_word
-from xintu_cli.reporting.figures import duration, money, rate
+from xintu_cli.reporting.figures import (
+    duration,
+    estimate_basis,
+    estimate_text,
+    money,
+    rate,
+)
 from xintu_cli.reporting.layout import (
     PARTS,
     PROBLEM_STYLE,
@@ -185,18 +191,8 @@ class _Closing:
             yield from self._estimate(plan.estimate(asked))
 
     def _estimate(self, estimate: Estimate) -> Iterator[Text]:
-        say = self._say
-        cost = None if estimate.cost is None else float(estimate.cost)
-        text = say(
-            Phrase.ABOUT,
-            calls=say(Phrase.CALLS, n=estimate.calls),
-            tokens=say(Phrase.TOKENS, inward=estimate.tokens_in, outward=estimate.tokens_out),
-            money=money(cost, estimate.currency, say),
-        )
-        basis = say(Phrase.BY_FORMULA)
-        if estimate.measured_calls:
-            basis = say(Phrase.MEASURED, n=estimate.measured_calls)
-        yield self._labelled("").append(text).append(f" ({basis})", QUIET_STYLE)
+        text = self._labelled("").append(estimate_text(estimate, self._say))
+        yield text.append(f" ({estimate_basis(estimate, self._say)})", QUIET_STYLE)
 
     def _figures(self) -> Iterator[Text]:
         summary, say = self._summary, self._say

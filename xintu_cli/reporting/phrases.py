@@ -147,6 +147,34 @@ class Phrase(Bilingual):
         "去掉 --dry-run 再次运行同一命令即可。",
     )
 
+    # The one question about the cloud.
+    OFFER = (
+        "{variable} is set: {model} at {host} can classify; the local model stays as the net.",
+        "已设置 {variable}：可由 {host} 的 {model} 识别照片，本地模型作为后备。",
+    )
+    OFFER_ESTIMATE = ("{photos} would be sent: {estimate}", "将发送 {photos}：{estimate}")
+    OFFER_FORM = (
+        "Each goes as a JPEG of at most {edge} pixels, without metadata, name or place.",
+        "每张以 JPEG 发送，最长边 {edge} 像素，不含元数据、文件名和位置。",
+    )
+    OFFER_KEPT = (
+        "What the local model takes for one of these stays here: {names}.",
+        "本地模型认为属于以下类别的照片不会发送：{names}。",
+    )
+    OFFER_OTHERS = ("Where that fails, they go to: {hosts}.", "若失败则改发：{hosts}。")
+    OFFER_QUESTION = (
+        "Send photos to {hosts}, in this run and in later ones?",
+        "是否允许本次及以后的运行把照片发送到 {hosts}？",
+    )
+    OFFER_TAKEN = (
+        "Remembered. --policy local keeps a run here; delete {path} to be asked again.",
+        "已记住。用 --policy local 可仅在本机运行；删除 {path} 后会再次询问。",
+    )
+    OFFER_LEFT = (
+        "Nothing is sent, now or later, without --policy hybrid; delete {path} to be asked again.",
+        "现在和以后都不会发送，除非使用 --policy hybrid；删除 {path} 后会再次询问。",
+    )
+
     # The HTML report.
     CATEGORIES = ("Categories", "分类")
     BY_HAND = ("by hand", "人工")
