@@ -23,7 +23,7 @@ from xintu_cli.jobs.classify import Terms
 from xintu_cli.locations import expand_home
 from xintu_cli.pipeline import Parts
 from xintu_cli.records import Attempt, ProviderState, RunRow
-from xintu_cli.routing import Acceptance
+from xintu_cli.routing import Acceptance, Policy
 from xintu_cli.settings import Settings
 from xintu_cli.stages.classify import Desk, Encoding
 from xintu_cli.stages.control import Control
@@ -104,7 +104,7 @@ async def open_run(
         book = LeaseBook(seconds=seconds)
         refused: dict[str, frozenset[str]] = {}
         abandoned: dict[str, tuple[Attempt, ...]] = {}
-        around = _surroundings(book, refused, abandoned)
+        around = _surroundings(book, refused, abandoned, partial(reporter.notice, problem=True))
         answering = await stack.enter_async_context(
             _answering(workspace, cloud, around, control, reporter.notice)
         )
@@ -142,7 +142,7 @@ async def open_run(
                 task=taxonomy.task,
                 leases=leases,
             ),
-            tally=Tally(run.run_id),
+            tally=Tally(run.run_id, cascade=settings.policy is Policy.CASCADE),
             reporter=reporter,
             control=control,
         )
@@ -195,6 +195,7 @@ def _surroundings(
     book: LeaseBook,
     refused: dict[str, frozenset[str]],
     abandoned: dict[str, tuple[Attempt, ...]],
+    notice: Notice,
 ) -> Surroundings:
     from xintu_cli.resilience.compose import Surroundings
 
@@ -202,6 +203,7 @@ def _surroundings(
         holds_lease=book,
         refused_before=lambda image_hash: refused.get(image_hash, frozenset()),
         abandoned=partial(_abandon, abandoned),
+        notice=notice,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xintu_cli.money import Estimate
+from xintu_cli.records import ProviderState
 from xintu_cli.reporting.phrases import Phrase, Say
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -56,6 +57,18 @@ def money(amount: float | None, currency: str, say: Say) -> str:
         return say(Phrase.UNKNOWN_PRICE)
     digits = 2 if amount >= 1 or amount == 0 else 4
     return f"{amount:,.{digits}f} {currency}".rstrip()
+
+
+def trouble_of(state: ProviderState, now: float, say: Say) -> str:
+    """Return why a provider gets no photos at this moment; nothing where it does."""
+    if state.stopped:
+        return say(Phrase.STOPPED)
+    left = 0.0 if state.paused_until_seconds is None else state.paused_until_seconds - now
+    time = coarse_duration(left, say)
+    if state.open:
+        words = say(Phrase.OPEN)
+        return f"{words}, {say(Phrase.NEXT_TRY, time=time)}" if left > 0 else words
+    return say(Phrase.PAUSED, time=time) if left > 0 else ""
 
 
 def estimate_text(estimate: Estimate, say: Say) -> str:

@@ -48,6 +48,8 @@ class Phrase(Bilingual):
     IN_FLIGHT = ("{n}/{limit} in flight", "{n}/{limit} 请求中")
     PAUSED = ("paused {time}", "暂停 {time}")
     OPEN = ("not answering", "无响应")
+    NEXT_TRY = ("next try in {time}", "{time} 后重试")
+    STOPPED = ("not asked again in this run", "本次不再使用")
     UNKNOWN_PRICE = ("unknown price", "价格未知")
 
     # How it went.
@@ -90,6 +92,7 @@ class Phrase(Bilingual):
     OF_MANUAL = ("{n:,} labelled by hand", "{n:,} 人工标注")
     OF_UPGRADED = ("{n:,} in place of a provisional one", "{n:,} 由暂定结果升级")
     OF_KEPT_LOCAL = ("{n:,} kept on this machine", "{n:,} 未离开本机")
+    OF_SPARED = ("{n:,} sure enough to need no call", "{n:,} 足够确定，无需调用")
     PROVISIONAL_NOTE = (
         "{n:,} of them provisional: the local model stood in for an LLM",
         "其中 {n:,} 个为暂定结果：由本地模型代替大模型给出",
@@ -98,6 +101,13 @@ class Phrase(Bilingual):
     CALLS = ("{n:,} call|{n:,} calls", "{n:,} 次调用")
     RETRIES = ("{n:,} retry|{n:,} retries", "{n:,} 次重试")
     TOKENS = ("{inward:,} tokens in, {outward:,} out", "输入 {inward:,}、输出 {outward:,} 个 token")
+    SAVED = (
+        "about {money} saved by asking the local model first",
+        "先问本地模型，约省 {money}",
+    )
+    PROVIDER = ("Provider", "服务")
+    OF_FAILED = ("{n:,} failed", "{n:,} 次失败")
+    LATENCY = ("half within {p50}, 99 % within {p99}", "半数在 {p50} 内，99% 在 {p99} 内")
     SPEED = ("Speed", "速度")
     RESULTS = ("Results", "结果")
     FAILURES = ("Could not be read", "无法读取的照片")
