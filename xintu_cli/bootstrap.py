@@ -104,7 +104,7 @@ async def open_run(
         book = LeaseBook(seconds=seconds)
         refused: dict[str, frozenset[str]] = {}
         abandoned: dict[str, tuple[Attempt, ...]] = {}
-        around = _surroundings(book, refused, abandoned)
+        around = _surroundings(book, refused, abandoned, partial(reporter.notice, problem=True))
         answering = await stack.enter_async_context(
             _answering(workspace, cloud, around, control, reporter.notice)
         )
@@ -142,7 +142,7 @@ async def open_run(
                 task=taxonomy.task,
                 leases=leases,
             ),
-            tally=Tally(run.run_id),
+            tally=Tally(run.run_id, cascade=settings.policy is Policy.CASCADE),
             reporter=reporter,
             control=control,
         )
@@ -195,6 +195,7 @@ def _surroundings(
     book: LeaseBook,
     refused: dict[str, frozenset[str]],
     abandoned: dict[str, tuple[Attempt, ...]],
+    notice: Notice,
 ) -> Surroundings:
     from xintu_cli.resilience.compose import Surroundings
 
@@ -202,6 +203,7 @@ def _surroundings(
         holds_lease=book,
         refused_before=lambda image_hash: refused.get(image_hash, frozenset()),
         abandoned=partial(_abandon, abandoned),
+        notice=notice,
     )
 
 
@@ -256,10 +258,10 @@ async def _answering(
             raise local
         yield Answering(local, _acceptance(workspace, local), local.needed_edge)
         return
-    from xintu_cli.cloud import open_cloud
+    from xintu_cli.cloud import open_cloud, sound_model
 
     settings = workspace.settings
-    usable = await _usable(workspace, local, notice)
+    usable = await sound_model(local, settings, workspace.taxonomy, notice)
     edge = max(settings.max_edge, usable.needed_edge if usable else 0)
     acceptance = _acceptance(workspace, usable)
     async with open_cloud(
@@ -282,31 +284,6 @@ def _local(workspace: Workspace) -> OnnxClassifier | ModelFileError:
         return OnnxClassifier(find_model(workspace), workspace.taxonomy)
     except ModelFileError as error:
         return error
-
-
-async def _usable(
-    workspace: Workspace, local: OnnxClassifier | ModelFileError, notice: Notice
-) -> OnnxClassifier | None:
-    """Return the local model if it works; raise where an LLM must not be asked without it."""
-    from xintu_cli.cloud import refuse_to_send_unjudged
-
-    settings = workspace.settings
-    kept = settings.kept_local(workspace.taxonomy.keep_local)
-    if settings.policy is Policy.CLOUD and not kept:
-        return None if isinstance(local, ModelFileError) else local
-    try:
-        if isinstance(local, ModelFileError):
-            raise local
-        if not settings.dry_run:
-            await local.load()
-    except ModelFileError as error:
-        if kept:
-            raise refuse_to_send_unjudged(kept, error) from error
-        if settings.policy is Policy.CASCADE:
-            raise
-        notice(f"nobody stands in where the LLM fails: {error}")
-        return None
-    return local
 
 
 def _acceptance(workspace: Workspace, local: OnnxClassifier | None) -> Acceptance:
@@ -354,6 +331,7 @@ def prepare_patient(
     workspace: Workspace, config_files: Sequence[Path], terminal: Terminal
 ) -> Patient:
     """Say what the doctor is to look at; what cannot be had is a finding, never an error."""
+    from xintu_cli.consent import in_words, read_words
     from xintu_cli.jobs.doctor import Patient
     from xintu_cli.jobs.provider_checks import provider_checks
 
@@ -370,7 +348,12 @@ def prepare_patient(
         cache_url=workspace.cache_url,
         model=model,
         terminal=terminal,
-        providers=provider_checks(settings, workspace.taxonomy, os.environ),
+        providers=provider_checks(
+            settings,
+            workspace.taxonomy,
+            os.environ,
+            in_words(read_words(workspace.locations.consent_file)),
+        ),
         secrets=config_files if masked(settings.cache) != settings.cache else (),
         key_files=[table.api_key_file.expanduser() for table in tables if table.api_key_file],
         outputs=[expand_home(o) for o in (settings.output, settings.summary) if o not in ("", "-")],

@@ -1,23 +1,26 @@
 """Put together who answers when a policy asks an LLM: providers, prices, limits, local model.
 
-In: settings, taxonomy, environment, the local model if it works. Out: a `Composition` that is
-open while its context lasts, or a `ConfigurationError` before anything is sent.
+In: settings, taxonomy, environment, the local model if its files are sound. Out: a classifier
+that is open while its context lasts, or a `ConfigurationError` before anything is sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from anyio import CapacityLimiter
 
-from xintu_cli.errors import ConfigurationError
+from xintu_cli.errors import ConfigurationError, ModelFileError
 from xintu_cli.money import (
     CallShape,
     Estimate,
+    MeanUse,
     Price,
     PriceTable,
     Spending,
@@ -39,11 +42,16 @@ from xintu_cli.resilience.compose import (
     Surroundings,
     compose,
 )
+from xintu_cli.resilience.late import Late
 from xintu_cli.resilience.local_first import LocalModel
 from xintu_cli.resilience.metered import Tariff
 from xintu_cli.resilience.rate import Limits
+from xintu_cli.routing import Policy
 from xintu_cli.settings import ProviderConfig, Settings
 from xintu_cli.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from xintu_cli.providers.onnx import OnnxClassifier
 
 _SHORTEST_LEASE_SECONDS = 180.0
 _TIMEOUTS_IN_A_LEASE = 3
@@ -99,8 +107,60 @@ def models_in_use(settings: Settings, environ: Mapping[str, str]) -> frozenset[s
     return frozenset(config.model or vendor_of(config.kind).model for config in configs)
 
 
+async def sound_model(
+    local: OnnxClassifier | ModelFileError,
+    settings: Settings,
+    taxonomy: Taxonomy,
+    notice: Callable[[str], None],
+) -> OnnxClassifier | None:
+    """Return the local model if its files are sound, not loaded yet.
+
+    Raises where an LLM must not be asked without it. A file that is right by its checksum and
+    cannot be run all the same shows with the first photo, before that is sent.
+    """
+    kept = settings.kept_local(taxonomy.keep_local)
+    if settings.policy is Policy.CLOUD and not kept:
+        return None if isinstance(local, ModelFileError) else local
+    try:
+        if isinstance(local, ModelFileError):
+            raise local
+        await local.verify()
+    except ModelFileError as error:
+        if kept:
+            raise _refuse_to_send_unjudged(kept, error) from error
+        if settings.policy is Policy.CASCADE:
+            raise
+        notice(f"nobody stands in where the LLM fails: {error}")
+        return None
+    return local
+
+
+def open_cloud(
+    cloud: Cloud,
+    settings: Settings,
+    taxonomy: Taxonomy,
+    local: LocalModel | None,
+    *,
+    cascade_threshold: float,
+    surroundings: Surroundings,
+    encoders: CapacityLimiter | None = None,
+) -> Late:
+    """Return who answers, to be entered; the SDKs are imported when the first photo is sent."""
+    opening = partial(
+        _composed,
+        cloud,
+        settings,
+        taxonomy,
+        local,
+        cascade_threshold=cascade_threshold,
+        surroundings=surroundings,
+        encoders=encoders,
+    )
+    return Late(" > ".join(cloud.names), opening)
+
+
 @asynccontextmanager
-async def open_cloud(
+async def _composed(
     cloud: Cloud,
     settings: Settings,
     taxonomy: Taxonomy,
@@ -132,8 +192,10 @@ async def open_cloud(
         yield compose(plans, local, rules, around)
 
 
-def estimated(cloud: Cloud, taxonomy: Taxonomy, calls: int) -> Estimate:
-    """Return what so many calls to the first provider would likely use."""
+def estimated(
+    cloud: Cloud, taxonomy: Taxonomy, calls: int, seen: MeanUse | None = None
+) -> Estimate:
+    """Return what so many calls to the first provider would likely use; `seen`: what some did."""
     first = cloud.endpoints[0]
     asked = question(taxonomy, language=first.profile.language, off_list=None)
     shape = CallShape(
@@ -142,10 +204,10 @@ def estimated(cloud: Cloud, taxonomy: Taxonomy, calls: int) -> Estimate:
         asked.size_bytes,
         MOST_OUTPUT_TOKENS,
     )
-    return estimate(calls, shape, first.price)
+    return estimate(calls, shape, first.price, seen)
 
 
-def refuse_to_send_unjudged(kept: Collection[str], cause: Exception) -> ConfigurationError:
+def _refuse_to_send_unjudged(kept: Collection[str], cause: Exception) -> ConfigurationError:
     """Return the error of a run that must keep photos back and cannot tell which."""
     return ConfigurationError(
         f"cannot keep {', '.join(sorted(kept))} back, since the local model is to tell which "

@@ -3,7 +3,6 @@
     XintuError
     ├── UsageError              2   the command line asks for something that cannot be
     ├── RootMissingError       66   a path that was given does not exist
-    ├── NoClassifierError      69   nothing is left that could classify a photo
     ├── OutputError            73   an output file cannot be written
     ├── StorageError           74   reading or writing the cache, the index or a root failed
     ├── TryLaterError          75   another run holds the lock
@@ -18,7 +17,7 @@
     │   │   └── LeaseLostError          its claim ran out before it was sent
     │   ├── ChangedPhotoError           its bytes are not those that were looked up
     │   └── VanishedPhotoError          gone between the walk and the read: skipped
-    └── ProviderError               one provider, one call; carries its attempts
+    └── ProviderError          69   one provider, one call; carries its attempts
         ├── BudgetReachedError      --max-calls or --max-cost: nobody is asked any more
         ├── NoProviderLeftError     all have stopped and no local model stands in: nobody is left
         ├── ProviderUnavailableError    try again later (time-outs, 5xx, throttling)
@@ -27,6 +26,9 @@
         │   └── RequestFormError            not in this form: ask again, the next one is simpler
         ├── AnswerError                 the reply cannot be understood
         └── ProviderStoppedError        this provider never (credentials, money)
+
+78 is what only a change of configuration mends, known before anything is tried: a policy that
+asks an LLM without a provider among it. 69 is everybody who was asked having failed.
 
 A message says what failed, with what, and what to do:
 ``cannot read the taxonomy pets.toml: line 3 has no key. Add `key = "…"` to the category.``
@@ -74,12 +76,6 @@ class RootMissingError(XintuError):
     """A path that was given does not exist."""
 
     exit_code = ExitCode.ROOT_MISSING
-
-
-class NoClassifierError(XintuError):
-    """Nothing is left that could classify a photo."""
-
-    exit_code = ExitCode.NO_CLASSIFIER
 
 
 class OutputError(XintuError):

@@ -104,7 +104,11 @@ class HashedBatch:
 
 
 class CachedRow(NamedTuple):
-    """One row of the cache about one image: the columns that decide whether it answers."""
+    """One row of the cache about one image: the columns that decide whether it answers.
+
+    A `local` row that was kept back has the category that kept it as its second one, where
+    the first is another.
+    """
 
     image_hash: str
     source: str
@@ -114,6 +118,7 @@ class CachedRow(NamedTuple):
     reason: str
     prompt_version: str
     preparation_version: str
+    second_category: str | None = None
 
 
 class Task(NamedTuple):
@@ -280,8 +285,8 @@ class ProviderState:
     """How a provider is doing at this moment, for the display.
 
     `paused_until_seconds` is the reading of the monotonic clock at which it sends again
-    (None: it is not paused); `open`: its breaker keeps photos from it. `spent` None: the
-    price is unknown.
+    (None: it is not paused); `open`: its breaker keeps photos from it, for now; `stopped`: it
+    is not asked again in this run. `spent` None: the price is unknown.
     """
 
     name: str
@@ -289,13 +294,17 @@ class ProviderState:
     limit: int
     paused_until_seconds: float | None = None
     open: bool = False
+    stopped: bool = False
     spent: float | None = 0.0
     currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """The counts of one run; `found` is the sum of the six that follow it."""
+    """The counts of one run; `found` is the sum of the six that follow it.
+
+    `spared` of `local` needed no call: the local model of a cascade was sure of them.
+    """
 
     run_id: str
     status: str
@@ -313,6 +322,7 @@ class RunSummary:
     provisional: int = 0
     upgraded: int = 0
     kept_local: int = 0
+    spared: int = 0
     calls: int = 0
     retries: int = 0
     tokens_in: int = 0

@@ -109,7 +109,9 @@ def _judge_local(row: CachedRow, acceptance: Acceptance) -> Verdict:
         return Verdict.MISS
     if acceptance.policy is _ONLY_LOCAL:
         return _HIT if present else Verdict.MISS
-    kept = row.reason == Reason.KEPT_LOCAL and row.category in acceptance.keep_local
+    kept = row.reason == Reason.KEPT_LOCAL and not acceptance.keep_local.isdisjoint(
+        (row.category, row.second_category)
+    )
     if present and kept:
         return _HIT
     if acceptance.policy is _CASCADE:

@@ -41,8 +41,9 @@ class Tally:
     while the run lasts, and stays pending when the run is cut short.
     """
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, *, cascade: bool = False) -> None:
         self._run_id = run_id
+        self._cascade = cascade
         self._announced = 0
         self._counts: Counter[str] = Counter()
         self._categories: Counter[str] = Counter()
@@ -99,6 +100,7 @@ class Tally:
             provisional=count["provisional"],
             upgraded=count["upgraded"],
             kept_local=count["kept_local"],
+            spared=count["spared"],
             calls=count["calls"],
             retries=count["retries"],
             tokens_in=count["tokens_in"],
@@ -135,6 +137,7 @@ class Tally:
         count["provisional"] += (1 + copies) * stand_in
         count["upgraded"] += outcome.task.provisional and answer.source is Source.LLM
         count["kept_local"] += answer.reason == Reason.KEPT_LOCAL
+        count["spared"] += self._cascade and local and answer.reason == Reason.ASKED
         count["cached"] += copies
         count["duplicates"] += copies
         self._categories[answer.classification.category] += 1 + copies

@@ -40,7 +40,7 @@ def test_a_summary_has_every_key_of_its_contract(home: Home, photos: Path) -> No
     assert set(summary) == {
         *("run_id", "status", "exit_code"),
         *("found", "cached", "llm", "local", "failed", "skipped", "pending"),
-        *("unchanged", "duplicates", "manual", "provisional", "upgraded", "kept_local"),
+        *("unchanged", "duplicates", "manual", "provisional", "upgraded", "kept_local", "spared"),
         *("calls", "retries", "tokens_in", "tokens_out", "cost", "currency"),
         *("seconds", "photos_per_second", "categories", "providers"),
         *("failures", "failures_total"),

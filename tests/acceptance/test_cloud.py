@@ -170,15 +170,26 @@ def test_a_photo_to_be_kept_is_not_sent(home: Home, photos: Path) -> None:
 
 
 def test_nobody_to_ask_is_a_configuration_error(home: Home, photos: Path) -> None:
-    finished = home.run("classify", photos, "--policy", "hybrid")
-    assert finished.exit_code == 78, finished
-    check_streams(finished)
+    for policy in ("hybrid", "cloud", "cascade"):
+        finished = home.run("classify", photos, "--policy", policy)
+        assert finished.exit_code == 78, finished
+        assert "Set DASHSCOPE_API_KEY, OPENAI_API_KEY or ANTHROPIC_API_KEY" in finished.stderr
+        check_streams(finished)
 
 
-def test_a_dry_run_names_who_would_be_asked(home: Home, photos: Path) -> None:
+def test_a_dry_run_names_who_would_be_asked_and_learns_what_calls_use(
+    home: Home, photos: Path
+) -> None:
     with VendorProcess() as vendor:
         env = environment(vendor)
-        finished = home.run("classify", photos, "--policy", "hybrid", "--dry-run", env=env)
+        dry_run = ("classify", photos, "--policy", "hybrid", "--dry-run")
+        finished = home.run(*dry_run, env=env)
         assert vendor.received() == []
-    assert finished.exit_code == 0, finished
-    assert "openai" in finished.stderr
+        assert finished.exit_code == 0, finished
+        assert f"{PHOTOS} photos for openai" in finished.stderr
+        assert f"about {PHOTOS} calls" in finished.stderr
+        assert "by formula: no real call has been made yet" in finished.stderr
+        home.run("classify", photos, "--policy", "hybrid", "--max-calls", "9", env=env)
+        corrected = home.run(*dry_run, env=env)
+    assert f"about {PHOTOS - 9} calls" in corrected.stderr
+    assert "measured over 9 real calls" in corrected.stderr

@@ -20,7 +20,7 @@ from tests.support.settlements import (
     local,
     settlement,
 )
-from xintu_cli.records import CachedRow, Classification, Refusal
+from xintu_cli.records import Answer, CachedRow, Classification, Reason, Refusal, Source
 from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.urls import open_cache
 
@@ -28,6 +28,14 @@ pytestmark = pytest.mark.anyio
 
 
 # ---- answers ---------------------------------------------------------------------------------
+
+
+async def test_a_row_that_was_kept_back_says_for_what(cache: SqlCache) -> None:
+    said = Classification("other", 0.5, second_category="idcard")
+    kept = Answer(said, Source.LOCAL, "local", "lite@1", reason=Reason.KEPT_LOCAL)
+    await cache.settle(settlement((DOG, kept)))
+    told = CachedRow(DOG, "local", "other", 0.5, "lite@1", "kept_local", "", "", "idcard")
+    assert await cache.look_up(TASK, "xintu", [DOG]) == {DOG: [told]}
 
 
 async def test_an_empty_cache_knows_nothing(cache: SqlCache) -> None:
@@ -38,7 +46,7 @@ async def test_an_empty_cache_knows_nothing(cache: SqlCache) -> None:
 async def test_what_was_settled_is_looked_up(cache: SqlCache) -> None:
     await cache.settle(settlement((CAT, llm()), (DOG, local())))
     expected = {
-        CAT: [CachedRow(CAT, "llm", "pets", 0.75, "qwen3-vl-plus", "", "p1", "v1")],
+        CAT: [CachedRow(CAT, "llm", "pets", 0.75, "qwen3-vl-plus", "", "p1", "v1", "foods")],
         DOG: [CachedRow(DOG, "local", "other", 0.5, "lite@1", "outage", "", "")],
     }
     assert expected == await cache.look_up(TASK, "xintu", [CAT, DOG, BIRD])

@@ -7,8 +7,8 @@ import pytest
 from xintu_cli.errors import (
     ConfigurationError,
     CredentialsError,
-    NoClassifierError,
     OutputError,
+    ProviderUnavailableError,
     StorageError,
     TryLaterError,
     XintuError,
@@ -17,7 +17,7 @@ from xintu_cli.jobs.findings import Finding, Verdict, broken, exit_code_of, ok, 
 from xintu_cli.jobs.surroundings import Terminal, look_at_terminal
 
 STORAGE, CREDENTIALS = StorageError("disk"), CredentialsError("key")
-CONFIGURATION, NOBODY = ConfigurationError("key"), NoClassifierError("nobody")
+CONFIGURATION, NOBODY = ConfigurationError("key"), ProviderUnavailableError("nobody")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import random
 import tomllib
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -28,6 +29,7 @@ from xintu_cli.money import (
     load_prices,
     parse_prices,
 )
+from xintu_cli.providers.catalog import CATALOG, CatalogEntry
 
 INTERNATIONAL, BEIJING = "dashscope-intl.aliyuncs.com", "dashscope.aliyuncs.com"
 USD = Price.flat("USD", 0.15, 0.47)
@@ -95,6 +97,7 @@ def test_a_million_sums_of_a_tenth_of_a_cent_are_exact() -> None:
         ("qwen3-vl-plus", INTERNATIONAL, "USD"),
         ("qwen3-vl-plus-2025-12-19", BEIJING, "CNY"),
         ("QWEN3-VL-FLASH", BEIJING, "CNY"),
+        ("qwen3-vl-flash", INTERNATIONAL, "USD"),
         ("gpt-6-luna", "api.openai.com", "USD"),
         ("gpt-6-luna", "127.0.0.1", None),
         ("claude-haiku-5-5", "api.anthropic.com", "USD"),
@@ -107,6 +110,12 @@ def test_the_shipped_table_knows_a_price_at_a_host_or_says_it_does_not(
 ) -> None:
     price = load_prices().price(model, host)
     assert currency == (None if price is None else price.currency)
+
+
+@pytest.mark.parametrize("vendor", CATALOG, ids=lambda vendor: vendor.name)
+def test_a_key_alone_is_enough_to_bound_what_a_run_may_cost(vendor: CatalogEntry) -> None:
+    price = load_prices().price(vendor.model, urlsplit(vendor.base_url).hostname or "")
+    check_limit(1.0, {vendor.name: price})
 
 
 def test_every_shipped_price_has_a_date_and_costs_something() -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from xintu_cli.cloud import estimated, find_cloud
 from xintu_cli.errors import ExitCode
+from xintu_cli.providers.catalog import CATALOG
+from xintu_cli.routing import Policy
 from xintu_cli.settings import Settings
 from xintu_cli.taxonomy import load_taxonomy
 
@@ -57,6 +60,23 @@ def test_it_explains_every_exit_code(name: str, heading: str) -> None:
 def test_its_categories_are_those_of_the_taxonomy(name: str, heading: str) -> None:
     expected = [[f"`{c.key}`", c.en, c.zh] for c in load_taxonomy("xintu").categories]
     assert rows(read(name), heading) == expected
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_its_providers_and_prices_are_those_of_the_program(name: str) -> None:
+    expected = []
+    for vendor in CATALOG:
+        found = find_cloud(Settings(policy=Policy.HYBRID), {vendor.key_variable: "sk-readme-1"})
+        price = found.endpoints[0].price
+        assert price is not None
+        cost = estimated(found, load_taxonomy("xintu"), 1000).cost
+        names = (vendor.name, vendor.kind, vendor.key_variable, vendor.model)
+        first = price.tiers[0]
+        each = f"{first.per_million_in:.2f}, {first.per_million_out:.2f} {price.currency}"
+        expected.append(
+            [*(f"`{n}`" for n in names), f"{each} ({price.as_of})", f"{cost:.2f} {price.currency}"]
+        )
+    assert rows(read(name), "<!-- providers") == expected
 
 
 @pytest.mark.parametrize("name", [*READMES, "CHANGELOG.md", "models/xintu-lite/README.md"])

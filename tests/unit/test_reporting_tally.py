@@ -90,9 +90,22 @@ def counts_of(*outcomes: Outcome | Settled) -> dict[str, int]:
     counts = asdict(summary_of(*outcomes))
     names = (
         "found", "cached", "llm", "local", "failed", "skipped", "pending", "unchanged",
-        "duplicates", "manual", "provisional", "upgraded", "kept_local", "calls", "retries",
+        "duplicates", "manual", "provisional", "upgraded", "kept_local", "spared", "calls",
+        "retries",
     )  # fmt: skip
     return {name: counts[name] for name in names if counts[name]}
+
+
+def test_what_a_cascade_was_sure_of_was_spared_a_call() -> None:
+    sure, unsure, kept = (
+        local(MISS, reason) for reason in (Reason.ASKED, Reason.OUTAGE, Reason.KEPT_LOCAL)
+    )
+    for cascade, spared in ((True, 2), (False, 0)):
+        tally = Tally("run", cascade=cascade)
+        for outcome in (sure, unsure, kept, llm(MISS), local(HAS_STAND_IN, Reason.ASKED)):
+            tally.add(Settled(outcome))
+        summary = tally.summary("done", 0, 1.0)
+        assert (summary.local, summary.spared) == (4, spared)
 
 
 TWO_COPIES = (b"/b.jpg", b"/c.jpg")

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from xintu_cli.records import ProviderState, RunSummary
+from xintu_cli.records import ProviderFigures, ProviderState, RunSummary
 from xintu_cli.reporting.choice import can_draw_on, choose_reporter
 from xintu_cli.reporting.closing import closing_text
 from xintu_cli.reporting.frame import Canvas, Snapshot, bar_cells, frame
@@ -124,7 +124,27 @@ def test_the_line_says_percent_rate_and_time_left_once_the_total_is_known() -> N
         reporter.settled((), running(1110 + second), waiting=160 - second)
     assert stream.getvalue() == (
         "88 % done: cached 1,000, LLM 40, local 60, failed 40, waiting 160; "
-        "1.0 photos/s; about 2 min left\n"
+        "1.0 photos/s; about 2 min left; 0.1234 CNY\n"
+    )
+
+
+def test_the_line_says_which_provider_gets_no_photos_and_why() -> None:
+    stream, clock = Encoded(), Ticks()
+    states = (
+        ProviderState("qwen", 3, 16, spent=0.1),
+        ProviderState("claude", 0, 8, paused_until_seconds=1043.0),
+        ProviderState("mine\x1b", 0, 8, paused_until_seconds=1036.0, open=True),
+        ProviderState("probed", 1, 8, open=True),
+        ProviderState("openai", 0, 8, stopped=True),
+    )
+    reporter = PlainReporter(stream, FACTS, provider_states=lambda: states, clock=clock)
+    reporter.start()
+    reporter.walked()
+    clock.now += 31
+    reporter.settled((), replace(SUMMARY, cost=None), waiting=0)
+    assert stream.getvalue().split("; ", 2)[2] == (
+        "unknown price; claude paused 10 s; mine\\x1b not answering, next try in 5 s; "
+        "probed not answering; openai not asked again in this run\n"
     )
 
 
@@ -229,7 +249,8 @@ def snapshot(summary: RunSummary = SUMMARY) -> Snapshot:
         providers=(
             ProviderState("qwen", 16, 16, spent=0.42, currency="CNY"),
             ProviderState("claude", 0, 8, paused_until_seconds=62.0, spent=None),
-            ProviderState("openai\x1b", 0, 8, open=True),
+            ProviderState("openai\x1b", 0, 8, paused_until_seconds=55.0, open=True),
+            ProviderState("moonshot", 0, 8, stopped=True),
         ),
     )
 
@@ -245,11 +266,17 @@ def test_a_frame_says_how_far_how_fast_and_who_answers() -> None:
         "Pets            900  ████████████████████████████████████████",
         r"[red]Other\x1b    0",
         "qwen              16/16 in flight   0.4200 CNY",
-        "claude            0/8 in flight   unknown price   paused 10 s",
-        r"openai\x1b        0/8 in flight   not answering",
+        "claude            0/8 in flight     paused 10 s   unknown price",
+        r"openai\x1b        0/8 in flight     not answering, next try in 5 s",
+        "moonshot          0/8 in flight     not asked again in this run",
         r"asking qwen about \x1b[31mIMG.jpg",
     ):
         assert expected in said
+
+
+def test_a_narrow_frame_says_what_is_wrong_with_a_provider_before_its_money() -> None:
+    said = words_of(frame(snapshot(running(1200)), FACTS, speaker("en"), Canvas(56, 40)))
+    assert "openai\\x1b        0/8 in flight     not answering, n…" in said
 
 
 def test_a_frame_pulses_while_the_total_is_unknown() -> None:
@@ -278,7 +305,7 @@ def test_the_fullest_categories_are_shown_where_not_all_fit() -> None:
     categories = tuple(Category(f"c{n}", f"Category {n}", "类", "d") for n in range(100))
     facts = replace(FACTS, taxonomy=Taxonomy("many", categories, "c0"))
     summary = replace(SUMMARY, categories={"c7": 5, "c90": 9, "c3": 1})
-    said = words_of(frame(snapshot(summary), facts, speaker("en"), Canvas(80, 15)))
+    said = words_of(frame(snapshot(summary), facts, speaker("en"), Canvas(80, 16)))
     assert [word for word in ("Category 3", "Category 7", "Category 90") if word in said] == [
         "Category 7",
         "Category 90",
@@ -351,6 +378,25 @@ def test_the_closing_word_says_what_is_left_to_do(
 
 def test_a_run_without_calls_says_nothing_of_money() -> None:
     assert "Cost" not in closing(replace(SUMMARY, calls=0))
+
+
+def test_the_closing_word_says_what_a_cascade_has_saved() -> None:
+    said = closing(replace(SUMMARY, spared=42, kept_local=3))
+    assert "60 by the local model (3 kept on this machine, 42 sure enough to need no call)" in said
+    # 0.1234 CNY for 210 calls
+    assert "about 0.0247 CNY saved by asking the local model first" in said
+    for unknown in (replace(SUMMARY, spared=42, cost=None), replace(SUMMARY, spared=42, calls=0)):
+        assert "saved" not in closing(unknown)
+
+
+def test_the_closing_word_tells_the_providers_that_failed_or_took_over() -> None:
+    fine = ProviderFigures(calls=200, ok=200, failed=0, p50_ms=810.0, p99_ms=2300.0, cost=0.1)
+    failing = ProviderFigures(calls=10, ok=0, failed=10, p50_ms=12.0, p99_ms=40.0, cost=0.0)
+    both = closing(replace(SUMMARY, providers={"mine\x1b": failing, "qwen": fine}))
+    assert "Provider  qwen  200 calls; half within 0.8 s, 99 % within 2.3 s\n" in both
+    assert "          mine\\x1b  10 calls; 10 failed; half within" in both
+    assert "Provider" not in closing(replace(SUMMARY, providers={"qwen": fine}))
+    assert "10 failed" in closing(replace(SUMMARY, providers={"qwen": failing}))
 
 
 def test_the_closing_word_speaks_chinese() -> None:

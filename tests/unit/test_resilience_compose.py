@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import anyio
@@ -23,7 +24,6 @@ from xintu_cli.errors import (
     ConfigurationError,
     ExitCode,
     LeaseLostError,
-    NoClassifierError,
     NoProviderLeftError,
     ProviderStoppedError,
     ProviderUnavailableError,
@@ -106,22 +106,46 @@ async def test_who_answers_under_which_policy(
 
 
 @pytest.mark.parametrize(
-    ("rules", "error", "wrong"),
+    ("rules", "wrong"),
     [
-        (Rules(Policy.LOCAL), NoClassifierError, "there is no local model"),
-        (
-            Rules(Policy.CLOUD, keep_local=("idcard",)),
-            ConfigurationError,
-            "cannot keep idcard back",
-        ),
-        (Rules(Policy.CASCADE), ConfigurationError, "no usable local model"),
+        (Rules(Policy.LOCAL), "there is no local model"),
+        (Rules(Policy.CLOUD, keep_local=("idcard",)), "cannot keep idcard back"),
+        (Rules(Policy.CASCADE), "no usable local model"),
     ],
 )
-def test_a_policy_that_nobody_can_serve_is_refused(
-    rules: Rules, error: type[Exception], wrong: str
-) -> None:
-    with pytest.raises(error, match=wrong):
+def test_a_policy_that_nobody_can_serve_is_refused(rules: Rules, wrong: str) -> None:
+    with pytest.raises(ConfigurationError, match=wrong):
         compose([plan(ScriptedProvider())], None, rules)
+
+
+async def test_it_is_said_once_why_a_provider_is_not_asked_again() -> None:
+    said: list[str] = []
+    refused = failed(ProviderStoppedError("the key is refused"), "stopped")
+    down = failed(ProviderUnavailableError("503 come back later"))
+    plans = [
+        plan(ScriptedProvider([refused], seconds=0.1), concurrency=4),
+        plan(ScriptedProvider([down], name="openai", seconds=0.1)),
+    ]
+    whole = compose(
+        plans, PaperLocalModel(), Rules(Policy.HYBRID), replace(around(), notice=said.append)
+    )
+    async with anyio.create_task_group() as group:
+        for photo in photos(30):
+            group.start_soon(whole.classify, photo)
+    assert said == [
+        "qwen is not asked again in this run: the key is refused",
+        "openai is down, photos go on without it: 503 come back later",
+    ]
+
+
+async def test_what_ends_the_run_is_not_said_twice() -> None:
+    said: list[str] = []
+    refused = failed(ProviderStoppedError("401"), "stopped")
+    surroundings = replace(around(), notice=said.append)
+    whole = compose([plan(ScriptedProvider([refused]))], None, Rules(Policy.CLOUD), surroundings)
+    with pytest.raises(NoProviderLeftError, match="401"):
+        await whole.classify(PaperPhoto())
+    assert said == []
 
 
 async def test_cloud_leaves_photos_unanswered_rather_than_to_the_local_model() -> None:
@@ -145,7 +169,7 @@ async def test_a_stopped_provider_is_sent_nothing_but_what_was_in_flight() -> No
             group.start_soon(whole.classify, photo)
     assert len(stopped.received) == 4
     assert len(other.received) == 50
-    assert whole.states()[0].open
+    assert whole.states()[0].stopped
 
 
 async def test_the_asked_concurrency_is_used_from_the_first_second() -> None:

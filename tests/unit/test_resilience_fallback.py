@@ -29,9 +29,10 @@ from xintu_cli.errors import (
     ProviderUnavailableError,
     UnansweredPhotoError,
 )
-from xintu_cli.records import Attempt, Reason, Refusal, Source
+from xintu_cli.records import Attempt, CachedRow, Reason, Refusal, Source
 from xintu_cli.resilience.fallback import Fallback
 from xintu_cli.resilience.local_first import LocalFirst, RememberedAnswers
+from xintu_cli.routing import Acceptance, Policy, Verdict, judge
 
 pytestmark = pytest.mark.anyio
 
@@ -248,6 +249,32 @@ async def test_what_is_protected_stays_and_what_is_sure_is_not_asked(
     assert len(given.attempts) == 1 + len(provider.received)
 
 
+@pytest.mark.parametrize(
+    ("local", "keep", "expected"),
+    [
+        (PaperLocalModel("idcard", 0.3), ("idcard",), ("idcard", None)),
+        (PaperLocalModel("other", 0.9, ("idcard",)), ("idcard",), ("other", "idcard")),
+        (PaperLocalModel("idcard", 0.9, ("qrcode",)), ("idcard", "qrcode"), ("idcard", None)),
+        (PaperLocalModel("other", 0.9, ("foods", "qrcode")), ("qrcode",), ("other", "qrcode")),
+    ],
+)
+async def test_what_was_kept_is_final_while_what_kept_it_is_to_be_kept(
+    local: PaperLocalModel, keep: tuple[str, ...], expected: tuple[str, str | None]
+) -> None:
+    gate = LocalFirst(ScriptedProvider(), RememberedAnswers(local, most=8), keep=keep)
+    given = await gate.classify(PHOTO)
+    said = given.classification
+    assert expected == (said.category, said.second_category)
+    stored = CachedRow(
+        *(PHOTO.image_hash, given.source, said.category, said.confidence, given.model),
+        *(given.reason, "", "", said.second_category),
+    )
+    categories = frozenset({"other", "idcard", "qrcode", "foods"})
+    for kept, verdict in ((keep, Verdict.HIT), (("foods",), Verdict.PROVISIONAL)):
+        acceptance = Acceptance(Policy.HYBRID, categories, given.model, keep_local=frozenset(kept))
+        assert judge([stored], acceptance).verdict is verdict
+
+
 async def test_a_photo_that_cannot_be_judged_is_not_sent() -> None:
     provider = ScriptedProvider()
     local = PaperLocalModel(error=failed(AnswerError("NaN"), "failed"))
@@ -257,10 +284,19 @@ async def test_a_photo_that_cannot_be_judged_is_not_sent() -> None:
     assert len(raised.value.attempts) == 1
 
 
+async def test_a_model_that_cannot_be_loaded_stands_in_for_nobody_and_stops_nobody() -> None:
+    broken = PaperLocalModel(error=ModelFileError("needs a newer onnxruntime"))
+    with pytest.raises(UnansweredPhotoError, match="needs a newer onnxruntime") as caught:
+        await Fallback([first(REFUSED)], broken).classify(PHOTO)
+    assert [attempt.outcome for attempt in caught.value.attempts] == ["rejected"]
+    assert caught.value.refusals == (Refusal("first", Reason.REFUSED),)
+
+
 async def test_a_broken_model_file_ends_the_run_and_sends_nothing() -> None:
     provider = ScriptedProvider()
-    with pytest.raises(ModelFileError):
+    with pytest.raises(NoProviderLeftError, match="sha256") as caught:
         await local_first(provider, PaperLocalModel(error=ModelFileError("sha256"))).classify(PHOTO)
+    assert caught.value.exit_code == 78
     assert provider.received == []
 
 

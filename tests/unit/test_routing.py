@@ -29,8 +29,9 @@ def local(
     confidence: float = SURE,
     reason: Reason = Reason.ASKED,
     category: str = "pets",
+    second: str | None = None,
 ) -> CachedRow:
-    return row(Source.LOCAL, category, confidence, model=model, reason=reason)
+    return row(Source.LOCAL, category, confidence, model=model, reason=reason, second=second)
 
 
 def row(
@@ -41,8 +42,10 @@ def row(
     model: str = "",
     reason: str = "",
     prompt_version: str = "",
+    second: str | None = None,
 ) -> CachedRow:
-    return CachedRow("a" * 32, source, category, confidence, model, reason, prompt_version, "1")
+    told = (model, reason, prompt_version, "1", second)
+    return CachedRow("a" * 32, source, category, confidence, *told)
 
 
 def acceptance(policy: Policy, refresh: Refresh = Refresh.NONE) -> Acceptance:
@@ -80,6 +83,27 @@ TABLE: list[tuple[str, list[CachedRow], str, str, str]] = [
         "HHHH",
         "MMMM",
         "HHHH",
+    ),
+    (
+        "kept local for what it may be besides",
+        [local(PRESENT, UNSURE, Reason.KEPT_LOCAL, "pets", "idcard")],
+        "HHHH",
+        "MMMM",
+        "HHHH",
+    ),
+    (
+        "kept local for what is sent by now",
+        [local(PRESENT, UNSURE, Reason.KEPT_LOCAL, "pets", "foods")],
+        "HPPP",
+        "MMMM",
+        "HPPP",
+    ),
+    (
+        "asked, with a category to be kept as the second",
+        [local(PRESENT, UNSURE, Reason.ASKED, "pets", "idcard")],
+        "HPPP",
+        "MMMM",
+        "HPPP",
     ),
     (
         "kept local when that category was",

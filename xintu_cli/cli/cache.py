@@ -59,6 +59,7 @@ def check(
     import anyio
 
     from xintu_cli.bootstrap import open_check
+    from xintu_cli.cli.consenting import heeding_consent
     from xintu_cli.cli.session import open_session
     from xintu_cli.cli.tables import CheckTable
     from xintu_cli.stages.walk import absolute_roots
@@ -73,7 +74,7 @@ def check(
         "verbose": verbose,
         "debug": debug,
     }
-    session = open_session(flags, config)
+    session = heeding_consent(open_session(flags, config))
     roots = absolute_roots(paths)
     table = CheckTable(as_json=as_json, each=session.workspace.settings.verbose)
 

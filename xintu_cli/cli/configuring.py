@@ -11,6 +11,7 @@ from typing import Any
 from xintu_cli.cli.exits import say
 from xintu_cli.cli.tables import open_stdout
 from xintu_cli.configuration import Configuration, read_configuration
+from xintu_cli.consent import in_words, read_words, standing, with_consent
 from xintu_cli.errors import OutputError, UsageError
 from xintu_cli.locations import find_locations
 from xintu_cli.reporting.escape import display_text, json_text
@@ -26,6 +27,10 @@ def show_configuration(config: Path | None, *, as_json: bool) -> None:
     """Print every setting, its value and the layer that decided it; secrets are masked."""
     locations = find_locations()
     configuration = read_configuration({}, config=config, user_file=locations.config_file)
+    consent = locations.consent_file
+    words = read_words(consent)
+    allowed = standing(configuration, words, os.environ).allowed
+    configuration = with_consent(configuration, allowed, str(consent))
     if as_json:
         fields = {
             key: {"value": _plain(key, configuration), "origin": origin}
@@ -47,6 +52,8 @@ def show_configuration(config: Path | None, *, as_json: bool) -> None:
     console.print(table)
     for name in _KEYS:
         console.print(Text(f"{name}: {'set' if os.environ.get(name) else 'not set'}", style="dim"))
+    if words:
+        console.print(Text(display_text(f"{in_words(words)}: {consent}"), style="dim"))
 
 
 def _plain(key: str, configuration: Configuration) -> Any:

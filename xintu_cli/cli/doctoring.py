@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from xintu_cli.bootstrap import prepare_patient
+from xintu_cli.cli.consenting import heeding_consent
 from xintu_cli.cli.session import open_session
 from xintu_cli.errors import ConfigurationError, StorageError
 from xintu_cli.jobs.doctor import Patient, examine
@@ -42,7 +43,7 @@ def examine_installation(flags: Mapping[str, Any], config: Path | None, *, as_js
             tell(finding)
 
     try:
-        session = open_session(flags, config)
+        session = heeding_consent(open_session(flags, config))
     except (ConfigurationError, StorageError) as error:
         tell(broken("settings", error, "xintu config show"))
     else:

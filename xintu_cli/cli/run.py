@@ -14,16 +14,15 @@ from pathlib import Path
 import anyio
 
 from xintu_cli.bootstrap import open_run
+from xintu_cli.cli.consenting import Agreed, agree, heeding_consent
 from xintu_cli.cli.exits import first_error, say
 from xintu_cli.cli.session import Session
-from xintu_cli.configuration import DEFAULT
 from xintu_cli.errors import ExitCode, XintuError
 from xintu_cli.interfaces import Reporter
 from xintu_cli.jobs.classify import classify
 from xintu_cli.jobs.locking import locked
 from xintu_cli.jobs.signals import SignalWatch
 from xintu_cli.locations import expand_home
-from xintu_cli.providers.catalog import default_providers
 from xintu_cli.records import ProviderState, RunSummary
 from xintu_cli.reporting.choice import choose_reporter
 from xintu_cli.reporting.escape import display_text
@@ -57,16 +56,20 @@ def classify_paths(session: Session, paths: Sequence[Path]) -> int:
     try:
         output = _check_outputs(settings)
         roots = absolute_roots(paths)
+        typed = [os.fsencode(path) for path in paths]
+        session = heeding_consent(session)
         watched = _Watched()
-        reporter = _reporter(session, [os.fsencode(path) for path in paths], watched)
-        _tell_of_unused_keys(session, reporter)
+        reporter = _reporter(session, typed, watched, dry_run=_dry_run(session))
         # The lock first: whoever waits for it may be interrupted the ordinary way.
-        with _lock(session, roots, reporter), SignalWatch() as signals:
-            summary, error = _run(session, roots, reporter, signals, watched)
-            if output is not None and error is None:
-                summary, error = _exported(summary, partial(_export, session, roots, *output))
-            if target is not None:
-                write_summary(summary, target)
+        with _lock(session, roots, reporter):
+            agreed = agree(session, reporter, partial(_counted, roots, typed))
+            with SignalWatch() as signals:
+                summary, error = _run(agreed, roots, reporter, signals, watched)
+                if output is not None and error is None and agreed.ended is None:
+                    export = partial(_export, agreed.session, roots, *output)
+                    summary, error = _exported(summary, export)
+                if target is not None:
+                    write_summary(summary, target)
     except XintuError as failure:
         _write_failure(failure, target)
         raise
@@ -108,6 +111,39 @@ def _lock(
 
 
 def _run(
+    agreed: Agreed,
+    roots: tuple[bytes, ...],
+    reporter: Reporter,
+    signals: SignalWatch,
+    watched: _Watched,
+) -> tuple[RunSummary, Exception | None]:
+    """Run what was agreed on, and say how it went."""
+    try:
+        if agreed.ended is not None:
+            summary, error = agreed.ended, None
+        else:
+            summary, error = _classified(agreed.session, roots, reporter, signals, watched)
+        reporter.finish(summary)
+    finally:
+        reporter.close()
+    return summary, error
+
+
+def _counted(roots: tuple[bytes, ...], typed: Sequence[bytes], session: Session) -> RunSummary:
+    """Run a dry run for its counts, which says nothing of its own at the end."""
+    watched = _Watched()
+    reporter = _reporter(session, typed, watched)
+    try:
+        with SignalWatch() as signals:
+            summary, error = _classified(session, roots, reporter, signals, watched)
+    finally:
+        reporter.close()
+    if error is not None:
+        raise error
+    return summary
+
+
+def _classified(
     session: Session,
     roots: tuple[bytes, ...],
     reporter: Reporter,
@@ -119,38 +155,29 @@ def _run(
             watched.states = states
             return await classify(parts, terms, signals)
 
-    try:
-        summary, error = anyio.run(run)
-        reporter.finish(summary)
-    finally:
-        reporter.close()
-    return summary, error
+    return anyio.run(run)
 
 
-def _tell_of_unused_keys(session: Session, reporter: Reporter) -> None:
-    """Say that nothing is sent although a key lies there and no policy was chosen."""
-    if session.configuration.origins["policy"] != DEFAULT:
-        return
-    keys = [entry.key_variable for entry in default_providers(os.environ)]
-    if keys:
-        reporter.notice(
-            f"{keys[0]} is set, but the policy is local: nothing is sent. "
-            "Use --policy hybrid to ask an LLM."
-        )
-
-
-def _dry_run(session: Session) -> DryRun:
-    """Say whom the run would ask, and what that would cost."""
-    workspace = session.workspace
-    if not workspace.settings.policy.wants_llm:
+def _dry_run(session: Session) -> DryRun | None:
+    """Say whom a dry run would ask, and what that would cost; None for a run in earnest."""
+    settings = session.workspace.settings
+    if not settings.dry_run:
+        return None
+    if not settings.policy.wants_llm:
         return DryRun()
-    from xintu_cli.cloud import estimated, find_cloud
+    from xintu_cli.cli.planning import Plan
 
-    cloud = find_cloud(workspace.settings, os.environ)
-    return DryRun(cloud.names, partial(estimated, cloud, workspace.taxonomy))
+    plan = Plan(session)
+    return DryRun(plan.names, plan)
 
 
-def _reporter(session: Session, typed: Sequence[bytes], watched: _Watched) -> Reporter:
+def _reporter(
+    session: Session,
+    typed: Sequence[bytes],
+    watched: _Watched,
+    *,
+    dry_run: DryRun | None = None,
+) -> Reporter:
     """Choose the display: live on a terminal, else plain lines."""
     workspace = session.workspace
     settings = workspace.settings
@@ -159,7 +186,7 @@ def _reporter(session: Session, typed: Sequence[bytes], watched: _Watched) -> Re
         taxonomy=workspace.taxonomy,
         cache_url=workspace.cache_url,
         language=session.language,
-        dry_run=_dry_run(session) if settings.dry_run else None,
+        dry_run=dry_run,
     )
     stream = sys.stderr
     if stream is None or stream.closed:

@@ -24,22 +24,26 @@ PATIENCE_SECONDS = 30.0
 
 
 def provider_checks(
-    settings: Settings, taxonomy: Taxonomy, environ: Mapping[str, str]
+    settings: Settings, taxonomy: Taxonomy, environ: Mapping[str, str], remembered: str = ""
 ) -> list[ProviderCheck | Finding]:
-    """Return a check per provider in use; one without a usable key is a finding already."""
+    """Return a check per provider in use; one without a usable key is a finding already.
+
+    `remembered`: what the user has answered about sending photos, in words.
+    """
     wanted = settings.policy.wants_llm
     try:
         configs = providers_in_use(settings.provider, environ, wanted=wanted)
     except ConfigurationError as error:
         return [broken("providers", error, "xintu config show")]
     if configs:
-        return [_check(config, settings, taxonomy, environ) for config in configs]
+        told = [ok("providers", remembered)] if remembered else []
+        return [*told, *(_check(config, settings, taxonomy, environ) for config in configs)]
     if wanted:
         return [broken("providers", nobody_configured(settings.policy))]
     said = "none in use: the local model answers, nothing leaves this machine"
     if unused := [entry.key_variable for entry in default_providers(environ)]:
         said += f" ({', '.join(unused)} lies in the environment unused)"
-    return [ok("providers", said)]
+    return [ok("providers", f"{said}; {remembered}" if remembered else said)]
 
 
 def _check(

@@ -103,6 +103,6 @@ def check_limit(max_cost: float | Decimal | None, prices: Mapping[str, Price | N
     currencies = sorted({price.currency for price in prices.values() if price is not None})
     if len(currencies) > 1:
         raise ConfigurationError(
-            f"cannot keep --max-cost over prices in {' and '.join(currencies)}. Use providers of "
-            "one currency, or --max-calls."
+            f"cannot keep --max-cost over prices in {' and '.join(currencies)}. Name providers "
+            "of one currency with --provider, or use --max-calls."
         )

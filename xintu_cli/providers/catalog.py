@@ -1,8 +1,9 @@
 """The vendors xintu knows: default names, models, addresses and environment variables.
 
 Models and addresses as of 2026-11-23. A default is a small vision model that is cheap, good at
-following a closed list, and not about to be shut down: gpt-5-nano and gpt-5-mini end on
-2026-12-11, gpt-4.1-nano has ended, so none of them is one.
+following a closed list, priced at its default address (or nobody could say `--max-cost` with a
+key alone) and not about to be shut down: qwen3.8-flash has no price for Beijing in any source,
+gpt-5-nano and gpt-5-mini end on 2026-12-11, gpt-4.1-nano has ended, so none of them is one.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ CATALOG = (
         name="qwen",
         kind=Kind.DASHSCOPE,
         vendor="Aliyun DashScope",
-        model="qwen3.8-flash",
+        model="qwen3-vl-flash",
         base_url="https://dashscope.aliyuncs.com/api/v1",
         key_variable="DASHSCOPE_API_KEY",
         base_url_variable="DASHSCOPE_HTTP_BASE_URL",

@@ -65,7 +65,10 @@ def profile_of(
 
 
 def nobody_configured(policy: Policy) -> ConfigurationError:
-    """Return the error of a policy that has nobody to ask."""
+    """Return the error of a policy that has nobody to ask.
+
+    Exit 78, not 69: nothing was tried, and nothing but a change of configuration mends it.
+    """
     return ConfigurationError(
         f"the policy {policy} needs a provider, and none is configured. "
         "Set DASHSCOPE_API_KEY, OPENAI_API_KEY or ANTHROPIC_API_KEY, or use --policy local."

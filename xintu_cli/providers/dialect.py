@@ -17,9 +17,10 @@ import anyio
 
 from xintu_cli.prompt import MOST_OUTPUT_TOKENS
 
-_PROBE_SECONDS = 2.0
+_PROBE_SECONDS = 0.5
 """How long first calls wait for the very first one: a refusal of its form comes within a round
-trip, an answer may take ten seconds, which nobody should wait for."""
+trip, an answer may take ten seconds, which nobody should wait for. Where the round trip is
+longer, a few more requests are refused, which costs no money."""
 
 ROOM_TO_THINK = 2000
 """Output tokens allowed once a model was seen to spend its allowance before it answered."""

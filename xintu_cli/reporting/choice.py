@@ -18,7 +18,7 @@ def choose_reporter(
     *,
     quiet: bool = False,
     progress: bool = True,
-    provider_states: Callable[[], Sequence[ProviderState]] | None = None,
+    provider_states: Callable[[], Sequence[ProviderState]] = tuple,
 ) -> Reporter:
     """Return the reporter for `stream`, usually stderr.
 
@@ -26,7 +26,13 @@ def choose_reporter(
     """
     if quiet or not progress or not can_draw_on(stream, environment):
         interval = 30.0 if progress else None
-        return PlainReporter(stream, facts, quiet=quiet, interval_seconds=interval)
+        return PlainReporter(
+            stream,
+            facts,
+            quiet=quiet,
+            interval_seconds=interval,
+            provider_states=provider_states,
+        )
     # rich takes 40 ms to import: nothing that cron starts pays for it.
     from xintu_cli.reporting.live import LiveReporter
 

@@ -13,7 +13,13 @@ from rich.text import Text
 from xintu_cli.money import Estimate
 from xintu_cli.records import RunSummary
 from xintu_cli.reporting.escape import display_text, shell_word
-from xintu_cli.reporting.figures import duration, money, rate
+from xintu_cli.reporting.figures import (
+    duration,
+    estimate_basis,
+    estimate_text,
+    money,
+    rate,
+)
 from xintu_cli.reporting.layout import (
     PARTS,
     PROBLEM_STYLE,
@@ -54,7 +60,7 @@ _DETAILS = {
         (Phrase.OF_MANUAL, "manual"),
     ),
     "llm": ((Phrase.OF_UPGRADED, "upgraded"),),
-    "local": ((Phrase.OF_KEPT_LOCAL, "kept_local"),),
+    "local": ((Phrase.OF_KEPT_LOCAL, "kept_local"), (Phrase.OF_SPARED, "spared")),
 }
 _LABEL_CELLS = 10
 
@@ -185,18 +191,8 @@ class _Closing:
             yield from self._estimate(plan.estimate(asked))
 
     def _estimate(self, estimate: Estimate) -> Iterator[Text]:
-        say = self._say
-        cost = None if estimate.cost is None else float(estimate.cost)
-        text = say(
-            Phrase.ABOUT,
-            calls=say(Phrase.CALLS, n=estimate.calls),
-            tokens=say(Phrase.TOKENS, inward=estimate.tokens_in, outward=estimate.tokens_out),
-            money=money(cost, estimate.currency, say),
-        )
-        basis = say(Phrase.BY_FORMULA)
-        if estimate.measured_calls:
-            basis = say(Phrase.MEASURED, n=estimate.measured_calls)
-        yield self._labelled("").append(text).append(f" ({basis})", QUIET_STYLE)
+        text = self._labelled("").append(estimate_text(estimate, self._say))
+        yield text.append(f" ({estimate_basis(estimate, self._say)})", QUIET_STYLE)
 
     def _figures(self) -> Iterator[Text]:
         summary, say = self._summary, self._say
@@ -209,11 +205,38 @@ class _Closing:
                     say(Phrase.TOKENS, inward=summary.tokens_in, outward=summary.tokens_out)
                 )
             yield self._labelled(say(Phrase.COST)).append("; ".join(parts))
+            yield from self._saved()
+            yield from self._providers()
         if self._facts.dry_run is None:
             speed = f"{duration(summary.seconds, say)}, {rate(summary.photos_per_second, say)}"
             yield self._labelled(say(Phrase.SPEED)).append(speed)
         results = display_text(self._facts.cache_url)
         yield self._labelled(say(Phrase.RESULTS)).append(results)
+
+    def _saved(self) -> Iterator[Text]:
+        """Price the calls that a cascade did not need at what this run's calls cost."""
+        summary, say = self._summary, self._say
+        if summary.spared and summary.cost:
+            saved = summary.cost / summary.calls * summary.spared
+            text = say(Phrase.SAVED, money=money(saved, summary.currency, say))
+            yield self._labelled("").append(text, QUIET_STYLE)
+
+    def _providers(self) -> Iterator[Text]:
+        """Name the providers that were asked, where there are several or one has failed."""
+        providers, say = self._summary.providers, self._say
+        if len(providers) == 1 and not any(figures.failed for figures in providers.values()):
+            return
+        label = say(Phrase.PROVIDER)
+        for name, figures in sorted(providers.items(), key=lambda item: -item[1].calls):
+            text = self._labelled(label).append(f"{display_text(name)}  ")
+            text.append(say(Phrase.CALLS, n=figures.calls))
+            if figures.failed:
+                text.append(f"; {say(Phrase.OF_FAILED, n=figures.failed)}", PROBLEM_STYLE)
+            if figures.p50_ms is not None and figures.p99_ms is not None:
+                p50, p99 = (duration(ms / 1000, say) for ms in (figures.p50_ms, figures.p99_ms))
+                text.append(f"; {say(Phrase.LATENCY, p50=p50, p99=p99)}", QUIET_STYLE)
+            yield text
+            label = ""
 
     def _failures(self) -> Iterator[Text]:
         summary, say = self._summary, self._say

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xintu_cli.money import Estimate
+from xintu_cli.records import ProviderState
 from xintu_cli.reporting.phrases import Phrase, Say
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -55,6 +57,36 @@ def money(amount: float | None, currency: str, say: Say) -> str:
         return say(Phrase.UNKNOWN_PRICE)
     digits = 2 if amount >= 1 or amount == 0 else 4
     return f"{amount:,.{digits}f} {currency}".rstrip()
+
+
+def trouble_of(state: ProviderState, now: float, say: Say) -> str:
+    """Return why a provider gets no photos at this moment; nothing where it does."""
+    if state.stopped:
+        return say(Phrase.STOPPED)
+    left = 0.0 if state.paused_until_seconds is None else state.paused_until_seconds - now
+    time = coarse_duration(left, say)
+    if state.open:
+        words = say(Phrase.OPEN)
+        return f"{words}, {say(Phrase.NEXT_TRY, time=time)}" if left > 0 else words
+    return say(Phrase.PAUSED, time=time) if left > 0 else ""
+
+
+def estimate_text(estimate: Estimate, say: Say) -> str:
+    """Return an estimate's calls, tokens and money."""
+    cost = None if estimate.cost is None else float(estimate.cost)
+    return say(
+        Phrase.ABOUT,
+        calls=say(Phrase.CALLS, n=estimate.calls),
+        tokens=say(Phrase.TOKENS, inward=estimate.tokens_in, outward=estimate.tokens_out),
+        money=money(cost, estimate.currency, say),
+    )
+
+
+def estimate_basis(estimate: Estimate, say: Say) -> str:
+    """Return what an estimate rests on: real calls, or formulas alone."""
+    if estimate.measured_calls:
+        return say(Phrase.MEASURED, n=estimate.measured_calls)
+    return say(Phrase.BY_FORMULA)
 
 
 def bar(share: float, cells: int, *, unicode: bool) -> str:

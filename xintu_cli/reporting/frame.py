@@ -14,7 +14,14 @@ from rich.text import Text
 
 from xintu_cli.records import ProviderState, RunSummary
 from xintu_cli.reporting.escape import display_text
-from xintu_cli.reporting.figures import coarse_duration, money, percent, rate, whole_duration
+from xintu_cli.reporting.figures import (
+    coarse_duration,
+    money,
+    percent,
+    rate,
+    trouble_of,
+    whole_duration,
+)
 from xintu_cli.reporting.layout import (
     PARTS,
     PROBLEM_STYLE,
@@ -74,7 +81,7 @@ def frame(snapshot: Snapshot, facts: RunFacts, say: Say, canvas: Canvas) -> list
         Text(),
         *legend(snapshot.summary, say, width, unicode=canvas.unicode),
     ]
-    foot = [_provider(state, snapshot.now, say, width) for state in snapshot.providers]
+    foot = _providers(snapshot.providers, snapshot.now, say, width)
     if snapshot.doing:
         foot.append(Text("  " + display_text(snapshot.doing), QUIET_STYLE))
     if foot:
@@ -168,15 +175,22 @@ def _fitting(lines: list[CategoryLine], room: int) -> tuple[list[CategoryLine], 
     return [lines[i] for i in sorted(fullest)], len(lines) - len(fullest)
 
 
-def _provider(state: ProviderState, now: float, say: Say, width: int) -> Text:
-    name = padded(display_text(state.name), min(16, width // 3))
-    text = Text("  ").append(name)
-    text.append(f"  {say(Phrase.IN_FLIGHT, n=state.in_flight, limit=state.limit)}")
-    if state.spent != 0:
-        text.append(_SEPARATOR + money(state.spent, state.currency, say))
-    if state.open:
-        text.append(_SEPARATOR + say(Phrase.OPEN), "red")
-    elif state.paused_until_seconds is not None and state.paused_until_seconds > now:
-        pause = coarse_duration(state.paused_until_seconds - now, say)
-        text.append(_SEPARATOR + say(Phrase.PAUSED, time=pause), PROBLEM_STYLE)
-    return text
+def _providers(states: Sequence[ProviderState], now: float, say: Say, width: int) -> list[Text]:
+    """Draw a row a provider: its name, its calls, what is wrong with it, its money.
+
+    What is wrong stands before the money: a narrow terminal cuts the end off.
+    """
+    in_flight = [say(Phrase.IN_FLIGHT, n=state.in_flight, limit=state.limit) for state in states]
+    cells = max(map(cell_len, in_flight), default=0)
+    lines = []
+    for state, calls in zip(states, in_flight, strict=True):
+        line = Text("  ").append(padded(display_text(state.name), min(16, width // 3)))
+        line.append(f"  {padded(calls, cells)}")
+        if trouble := trouble_of(state, now, say):
+            is_down = state.open or state.stopped
+            line.append(_SEPARATOR + trouble, "red" if is_down else PROBLEM_STYLE)
+        if state.spent != 0:
+            line.append(_SEPARATOR + money(state.spent, state.currency, say))
+        line.rstrip()
+        lines.append(line)
+    return lines

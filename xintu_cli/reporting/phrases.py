@@ -48,6 +48,8 @@ class Phrase(Bilingual):
     IN_FLIGHT = ("{n}/{limit} in flight", "{n}/{limit} 请求中")
     PAUSED = ("paused {time}", "暂停 {time}")
     OPEN = ("not answering", "无响应")
+    NEXT_TRY = ("next try in {time}", "{time} 后重试")
+    STOPPED = ("not asked again in this run", "本次不再使用")
     UNKNOWN_PRICE = ("unknown price", "价格未知")
 
     # How it went.
@@ -90,6 +92,7 @@ class Phrase(Bilingual):
     OF_MANUAL = ("{n:,} labelled by hand", "{n:,} 人工标注")
     OF_UPGRADED = ("{n:,} in place of a provisional one", "{n:,} 由暂定结果升级")
     OF_KEPT_LOCAL = ("{n:,} kept on this machine", "{n:,} 未离开本机")
+    OF_SPARED = ("{n:,} sure enough to need no call", "{n:,} 足够确定，无需调用")
     PROVISIONAL_NOTE = (
         "{n:,} of them provisional: the local model stood in for an LLM",
         "其中 {n:,} 个为暂定结果：由本地模型代替大模型给出",
@@ -98,6 +101,13 @@ class Phrase(Bilingual):
     CALLS = ("{n:,} call|{n:,} calls", "{n:,} 次调用")
     RETRIES = ("{n:,} retry|{n:,} retries", "{n:,} 次重试")
     TOKENS = ("{inward:,} tokens in, {outward:,} out", "输入 {inward:,}、输出 {outward:,} 个 token")
+    SAVED = (
+        "about {money} saved by asking the local model first",
+        "先问本地模型，约省 {money}",
+    )
+    PROVIDER = ("Provider", "服务")
+    OF_FAILED = ("{n:,} failed", "{n:,} 次失败")
+    LATENCY = ("half within {p50}, 99 % within {p99}", "半数在 {p50} 内，99% 在 {p99} 内")
     SPEED = ("Speed", "速度")
     RESULTS = ("Results", "结果")
     FAILURES = ("Could not be read", "无法读取的照片")
@@ -145,6 +155,34 @@ class Phrase(Bilingual):
     NEXT_FOR_REAL = (
         "Run the same command without --dry-run.",
         "去掉 --dry-run 再次运行同一命令即可。",
+    )
+
+    # The one question about the cloud.
+    OFFER = (
+        "{variable} is set: {model} at {host} can classify; the local model stays as the net.",
+        "已设置 {variable}：可由 {host} 的 {model} 识别照片，本地模型作为后备。",
+    )
+    OFFER_ESTIMATE = ("{photos} would be sent: {estimate}", "将发送 {photos}：{estimate}")
+    OFFER_FORM = (
+        "Each goes as a JPEG of at most {edge} pixels, without metadata, name or place.",
+        "每张以 JPEG 发送，最长边 {edge} 像素，不含元数据、文件名和位置。",
+    )
+    OFFER_KEPT = (
+        "What the local model takes for one of these stays here: {names}.",
+        "本地模型认为属于以下类别的照片不会发送：{names}。",
+    )
+    OFFER_OTHERS = ("Where that fails, they go to: {hosts}.", "若失败则改发：{hosts}。")
+    OFFER_QUESTION = (
+        "Send photos to {hosts}, in this run and in later ones?",
+        "是否允许本次及以后的运行把照片发送到 {hosts}？",
+    )
+    OFFER_TAKEN = (
+        "Remembered. --policy local keeps a run here; delete {path} to be asked again.",
+        "已记住。用 --policy local 可仅在本机运行；删除 {path} 后会再次询问。",
+    )
+    OFFER_LEFT = (
+        "Nothing is sent, now or later, without --policy hybrid; delete {path} to be asked again.",
+        "现在和以后都不会发送，除非使用 --policy hybrid；删除 {path} 后会再次询问。",
     )
 
     # The HTML report.

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from xintu_cli.outcomes import Settled
-from xintu_cli.records import RunSummary
+from xintu_cli.records import ProviderState, RunSummary
 from xintu_cli.reporting.escape import display_text
-from xintu_cli.reporting.figures import coarse_duration, percent, rate
+from xintu_cli.reporting.figures import coarse_duration, money, percent, rate, trouble_of
 from xintu_cli.reporting.lossy import LossyStream
 from xintu_cli.reporting.pace import Pace
 from xintu_cli.reporting.phrases import Phrase, speaker
@@ -41,12 +41,14 @@ class PlainReporter:
         *,
         quiet: bool = False,
         interval_seconds: float | None = 30.0,
+        provider_states: Callable[[], Sequence[ProviderState]] = tuple,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = LossyStream(stream)
         self._facts = facts
         self._quiet = quiet
         self._interval = None if quiet else interval_seconds
+        self._provider_states = provider_states
         self._clock = clock
         self._say = speaker(facts.language)
         self._walked = False
@@ -111,4 +113,12 @@ class PlainReporter:
         seconds = self._work.seconds_for(waiting)
         if waiting and seconds is not None:
             parts.append(say(Phrase.TIME_LEFT, time=coarse_duration(seconds, say)))
+        if summary.calls:
+            parts.append(money(summary.cost, summary.currency, say))
+        now = self._clock()
+        parts += [
+            f"{display_text(state.name)} {trouble}"
+            for state in self._provider_states()
+            if (trouble := trouble_of(state, now, say))
+        ]
         return "; ".join(parts)

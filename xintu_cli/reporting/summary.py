@@ -15,7 +15,7 @@ _MONEY_DIGITS = 8
 _PLAIN_KEYS = (
     "run_id", "status", "exit_code",
     "found", "cached", "llm", "local", "failed", "skipped", "pending",
-    "unchanged", "duplicates", "manual", "provisional", "upgraded", "kept_local",
+    "unchanged", "duplicates", "manual", "provisional", "upgraded", "kept_local", "spared",
     "calls", "retries", "tokens_in", "tokens_out",
 )  # fmt: skip
 

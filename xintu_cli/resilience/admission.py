@@ -7,7 +7,7 @@ enter in the order they came.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -32,6 +32,14 @@ _A_MOMENT = 1e-6
 """Shorter waits are none: no clock can tell."""
 
 
+Notice = Callable[[str], None]
+"""Tells a person one thing about the run."""
+
+
+def say_nothing(_message: str, /) -> None:
+    """Keep it from everybody."""
+
+
 @dataclass(slots=True)
 class _Ended:
     """How a call went, noted before its error flies on."""
@@ -53,16 +61,18 @@ class Admission:
         concurrency: Concurrency,
         others: Sequence[Gate] = (),
         clock: Clock,
+        notice: Notice = say_nothing,
     ) -> None:
         self.name = name
         self.breaker = breaker
         self.pace = pace
         self.concurrency = concurrency
         self.stopped: ProviderStoppedError | None = None
-        self.last_failure = "no call has come back"
-        """Why it is down, in the words of the latest call that failed."""
         self._gates: tuple[Gate, ...] = (breaker, pace, concurrency, *others)
         self._clock = clock
+        self._notice = notice
+        self._last_failure = "no call has come back"
+        self._said_down = False
         self._turnstile = anyio.Lock()
         self._news = anyio.Event()
         self._calls = 0
@@ -102,8 +112,19 @@ class Admission:
         self._news.set()
         self._news = anyio.Event()
 
+    def fail(self, error: ProviderError) -> None:
+        """Note why a call failed; what ends the provider for this run is said, once."""
+        if isinstance(error, ProviderStoppedError):
+            if self.stopped is None:
+                self._notice(f"{self.name} is not asked again in this run: {error}")
+            self.stopped = error
+        elif isinstance(error, ProviderUnavailableError):
+            self._last_failure = str(error)
+
     def leave(self, number: int, sent_at: float, ended: _Ended) -> None:
         """Tell the gates how the call ended, and whoever waits that it did."""
+        if ended.signal is Signal.ALIVE:
+            self._said_down = False
         call = Call(number, sent_at, ended.signal, ended.retry_after_seconds, ended.tokens)
         now = self._clock.monotonic()
         for gate in self._gates:
@@ -120,8 +141,11 @@ class Admission:
         if self.breaker.is_hopeless(now):
             answered = self.breaker.answered
             how_long = "has been down for longer than photos wait" if answered else "never answered"
+            if not self._said_down:
+                self._said_down = True
+                self._notice(f"{self.name} is down, photos go on without it: {self._last_failure}")
             raise ProviderDownError(
-                f"{self.name} {how_long}: {self.last_failure}", unreachable=not answered
+                f"{self.name} {how_long}: {self._last_failure}", unreachable=not answered
             )
 
 
@@ -148,9 +172,7 @@ class Admitted:
             ended.signal, ended.tokens = signal_of(error), _tokens(error.attempts)
             if isinstance(error, ProviderUnavailableError):
                 ended.retry_after_seconds = error.retry_after_seconds
-                self._admission.last_failure = str(error)
-            if isinstance(error, ProviderStoppedError):
-                self._admission.stopped = error
+            self._admission.fail(error)
             raise
         finally:
             self._admission.leave(number, sent_at, ended)

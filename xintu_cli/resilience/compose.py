@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from xintu_cli.decisions import Random
-from xintu_cli.errors import ConfigurationError, ExitCode, NoClassifierError
+from xintu_cli.errors import ConfigurationError, ExitCode
 from xintu_cli.interfaces import Classifier, DecodedPhoto
 from xintu_cli.money import Spending
 from xintu_cli.records import Answer, ProviderState
-from xintu_cli.resilience.admission import Admission, Admitted
+from xintu_cli.resilience.admission import Admission, Admitted, Notice, say_nothing
 from xintu_cli.resilience.attempts import Abandoned, forget
 from xintu_cli.resilience.breaker import Breaker, BreakerRules
 from xintu_cli.resilience.clock import Clock, SystemClock
@@ -68,6 +68,7 @@ class Surroundings:
     holds_lease: HoldsLease = needs_no_lease
     refused_before: RefusedBefore = refused_by_nobody
     abandoned: Abandoned = forget
+    notice: Notice = say_nothing
     clock: Clock = field(default_factory=SystemClock)
     random: Random = random.random
 
@@ -92,6 +93,7 @@ class GuardedProvider:
             concurrency=Concurrency(limits.concurrency),
             others=others,
             clock=around.clock,
+            notice=around.notice,
         )
         self._metered = Metered(
             Leased(plan.classifier, around.holds_lease),
@@ -133,7 +135,8 @@ class GuardedProvider:
             in_flight=admission.concurrency.in_flight,
             limit=admission.concurrency.limit,
             paused_until_seconds=admission.breaker.due or admission.pace.paused_until(now),
-            open=admission.breaker.is_down or admission.stopped is not None,
+            open=admission.breaker.is_down,
+            stopped=admission.stopped is not None,
             spent=None if price is None else float(self._metered.spent),
             currency="" if price is None else price.currency,
         )
@@ -168,19 +171,22 @@ def compose(
 ) -> Composition:
     """Build the classifier of one run.
 
-    Raises `NoClassifierError` where the policy has nobody to ask, and `ConfigurationError`
-    where photos are to be kept back and no local model can tell which.
+    Raises `ConfigurationError` where the policy has nobody to ask, or photos are to be kept
+    back and no local model can tell which.
     """
     around = surroundings or Surroundings()
     in_flight = sum(plan.limits.concurrency for plan in plans)
     known = None if local is None else RememberedAnswers(local, most=max(1024, 4 * in_flight))
     if not rules.policy.wants_llm:
         if local is None:
-            raise NoClassifierError(
+            raise ConfigurationError(
                 "cannot classify: the policy is local and there is no local model. "
                 "Install xintu again, or configure a provider."
             )
         return Composition(local, ())
+    if rules.policy is Policy.CLOUD and len(plans) == 1:
+        # Nobody takes over: the run ends with the very words.
+        around = replace(around, notice=say_nothing)
     purse = Purse(around.spending)
     providers = tuple(GuardedProvider(plan, rules, around, purse) for plan in plans)
     whole: Classifier = Fallback(

@@ -13,6 +13,7 @@ from typing import Protocol
 from xintu_cli.decisions import FallBack, GiveUp, Stop, after_last_attempt, reason_to_keep
 from xintu_cli.errors import (
     ExitCode,
+    ModelFileError,
     NoProviderLeftError,
     ProviderError,
     UnansweredPhotoError,
@@ -130,6 +131,11 @@ class Fallback:
             way.note(error)
             raise UnansweredPhotoError(
                 way.said, tuple(way.attempts), tuple(way.refusals)
+            ) from error
+        except ModelFileError as error:
+            # Sound by its checksum, and yet it cannot be loaded here: LLMs answer all the same.
+            raise UnansweredPhotoError(
+                f"{way.said}. Nobody stands in: {error}", tuple(way.attempts), tuple(way.refusals)
             ) from error
         return self._complete(replace(answer, reason=reason_to_keep(way.reasons)), way)
 

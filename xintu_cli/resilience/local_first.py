@@ -7,7 +7,12 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Protocol
 
-from xintu_cli.errors import ProviderError, UnansweredPhotoError
+from xintu_cli.errors import (
+    ModelFileError,
+    NoProviderLeftError,
+    ProviderError,
+    UnansweredPhotoError,
+)
 from xintu_cli.interfaces import Classifier, DecodedPhoto
 from xintu_cli.records import Answer, Reason
 from xintu_cli.resilience.attempts import Abandoned, forget, handed_over
@@ -103,8 +108,19 @@ class LocalFirst:
             raise UnansweredPhotoError(
                 f"not sent: the local model could not judge it: {error}", error.attempts
             ) from error
-        if self._keep.intersection((*protected, local.classification.category)):
+        except ModelFileError as error:
+            # Its files were sound when the run began, and yet it cannot be loaded here.
+            raise NoProviderLeftError(
+                f"nothing is sent that the local model has not judged: {error}",
+                exit_code=error.exit_code,
+            ) from error
+        said = local.classification
+        if said.category in self._keep:
             return replace(local, reason=Reason.KEPT_LOCAL)
+        if kept_for := [category for category in protected if category in self._keep]:
+            # Stored with what kept it: later runs know by that whether it is kept still.
+            said = replace(said, second_category=kept_for[0])
+            return replace(local, classification=said, reason=Reason.KEPT_LOCAL)
         if self._sure_from is not None and local.classification.confidence >= self._sure_from:
             return local
         with handed_over(local.attempts, photo, self._abandoned):
