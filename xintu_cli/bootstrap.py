@@ -37,7 +37,7 @@ from xintu_cli.storage.index import SqliteFileIndex
 from xintu_cli.storage.spool import LocalSpool
 from xintu_cli.storage.urls import masked, open_cache, open_lease_keeper
 from xintu_cli.tally import Tally
-from xintu_cli.workspace import Workspace, find_model
+from xintu_cli.workspace import Workspace, find_model, open_local_model
 
 if TYPE_CHECKING:
     from xintu_cli.cloud import Cloud
@@ -278,10 +278,8 @@ async def _answering(
 
 def _local(workspace: Workspace) -> OnnxClassifier | ModelFileError:
     """Return the local model, not loaded yet, or what is wrong with it."""
-    from xintu_cli.providers.onnx import OnnxClassifier
-
     try:
-        return OnnxClassifier(find_model(workspace), workspace.taxonomy)
+        return open_local_model(workspace)
     except ModelFileError as error:
         return error
 
@@ -291,7 +289,7 @@ def _acceptance(workspace: Workspace, local: OnnxClassifier | None) -> Acceptanc
     settings, taxonomy = workspace.settings, workspace.taxonomy
     threshold = settings.cascade_threshold
     if threshold is None and local is not None:
-        threshold = local.manifest.thresholds.cascade
+        threshold = local.cascade_threshold
     prompt_version, models = "", frozenset[str]()
     if settings.policy.wants_llm:
         from xintu_cli.cloud import models_in_use

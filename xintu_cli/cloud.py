@@ -124,6 +124,7 @@ async def sound_model(
     try:
         if isinstance(local, ModelFileError):
             raise local
+        local.check_judges(kept)
         await local.verify()
     except ModelFileError as error:
         if kept:

@@ -44,8 +44,13 @@ class Locations:
 
     @property
     def models(self) -> Path:
-        """Heads the user has trained, and other ONNX models."""
+        """Other ONNX models of the user's."""
         return self.state / "models"
+
+    @property
+    def heads(self) -> Path:
+        """What the local models have learnt from the user's photos."""
+        return self.state / "heads"
 
     @property
     def consent_file(self) -> Path:

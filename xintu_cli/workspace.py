@@ -15,7 +15,9 @@ from xintu_cli.storage.urls import sqlite_path
 from xintu_cli.taxonomy import Taxonomy, load_taxonomy
 
 if TYPE_CHECKING:
+    from xintu_cli.providers.heads import HeadShelf
     from xintu_cli.providers.manifest import ModelManifest
+    from xintu_cli.providers.onnx import OnnxClassifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,22 @@ def find_model(workspace: Workspace) -> ModelManifest:
     if isinstance(model.manifest, ModelFileError):
         raise model.manifest
     return model.manifest
+
+
+def head_shelf(workspace: Workspace, manifest: ModelManifest) -> HeadShelf:
+    """Return where the heads of this model and the workspace's taxonomy are kept."""
+    from xintu_cli.providers.heads import HeadShelf
+
+    return HeadShelf.of(workspace.locations.heads, manifest.name, workspace.taxonomy.name)
+
+
+def open_local_model(workspace: Workspace) -> OnnxClassifier:
+    """Return the local model with the head in use, not loaded yet; raise `ModelFileError`."""
+    from xintu_cli.providers.onnx import OnnxClassifier
+
+    manifest = find_model(workspace)
+    head = head_shelf(workspace, manifest).in_use()
+    return OnnxClassifier(manifest, workspace.taxonomy, head=head)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ def _commands_below(home: Home, *group: str) -> Iterator[tuple[tuple[str, ...], 
 
 def test_every_command_works_as_it_stands_there(home: Home) -> None:
     make_tree(home.path / "Pictures", 6, folders=("2024", "Scans"))
-    make_tree(home.path / "Labelled", 4, folders=("pets", "other"))
+    make_tree(home.path / "Labelled", 24, folders=("pets", "other"))
     directory = home.path / "bin"
     directory.mkdir()
     (directory / "xintu").symlink_to(installed_command()[0])

@@ -12,11 +12,13 @@ import pytest
 import zxingcpp
 from PIL import Image
 
+from tests.support.heads import examples, kept_head
 from tests.support.photos import make_picture
 from xintu_cli.errors import ModelFileError
-from xintu_cli.providers.head import train_head
+from xintu_cli.providers.head_fitting import train_head
 from xintu_cli.providers.manifest import ModelManifest, load_manifest
-from xintu_cli.providers.onnx import OnnxClassifier, OnnxModel
+from xintu_cli.providers.onnx import OnnxClassifier
+from xintu_cli.providers.onnx_model import OnnxModel
 from xintu_cli.providers.onnx_views import prepare
 from xintu_cli.records import PhotoFacts, Source
 from xintu_cli.resources import data_directory
@@ -184,14 +186,15 @@ async def test_a_damaged_model_is_told_to_every_worker_and_read_once(tmp_path: P
 
 
 def test_a_trained_head_answers_in_place_of_the_built_in_one(
-    manifest: ModelManifest, model: OnnxModel
+    manifest: ModelManifest, model: OnnxModel, tmp_path: Path
 ) -> None:
     """A taxonomy of one's own: soft colours against codes, learnt from a few pictures."""
     pictures = [make_picture(seed, (300, 200)) for seed in range(6)]
     pictures += [qr_code(edge) for edge in range(240, 330, 15)]
     labels = ["soft"] * 6 + ["code"] * 6
     embeddings = np.stack([model.predict(picture).embedding for picture in pictures])
-    head = train_head(embeddings, labels, base=manifest.sha256, taxonomy="mine")
+    trained = train_head(examples(embeddings, labels))
+    head = kept_head(tmp_path, trained, base=manifest.sha256, taxonomy="mine")
     document = {"category": [{"key": key} for key in ("soft", "code", "other")]}
     taxonomy = parse_taxonomy(document, origin="mine.toml", default_name="mine")
     classifier = OnnxClassifier(manifest, taxonomy, head=head)

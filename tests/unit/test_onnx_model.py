@@ -11,7 +11,7 @@ from tests.support import tiny_onnx
 from tests.support.tiny_onnx import Node
 from xintu_cli.errors import ModelFileError
 from xintu_cli.providers.manifest import load_manifest
-from xintu_cli.providers.onnx import OnnxModel
+from xintu_cli.providers.onnx_model import OnnxModel
 
 RED = Image.new("RGB", (40, 30), (200, 10, 10))
 

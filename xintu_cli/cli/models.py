@@ -69,3 +69,91 @@ def bench(
 
     flags = {"taxonomy": taxonomy, "model": model, "debug": debug, "policy": "local"}
     bench_model(open_session(flags, config), paths or [], photos=photos, as_json=as_json)
+
+
+TakeBack = Annotated[
+    bool,
+    typer.Option("--take-back", help="Go back to what answered before the last adoption."),
+]
+
+
+@app.command()
+def train(
+    place: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DIR|CSV",
+            help="DIR/<category>/… or a CSV with path and category.",
+            show_default=False,
+        ),
+    ] = None,
+    take_back: TakeBack = False,
+    taxonomy: options.TaxonomyOption = None,
+    model: options.Model = None,
+    config: options.Config = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = None,
+    debug: options.Debug = None,
+    no_progress: options.NoProgress = None,
+) -> None:
+    """Teach the local model a taxonomy from labelled photos. Adopted only if it is better."""
+    from xintu_cli.cli import learning
+    from xintu_cli.cli.session import open_session
+    from xintu_cli.errors import UsageError
+
+    if take_back == (place is not None):
+        raise UsageError("models train needs either a folder of labelled photos or --take-back.")
+    flags = {
+        "taxonomy": taxonomy,
+        "model": model,
+        "quiet": quiet,
+        "debug": debug,
+        "progress": None if no_progress is None else not no_progress,
+    }
+    session = open_session(flags, config)
+    if place is None:
+        raise typer.Exit(learning.take_back(session))
+    raise typer.Exit(learning.train(session, place, as_json=as_json))
+
+
+@app.command()
+def adapt(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATH", help="Your own photos.", show_default="all that xintu knows"
+        ),
+    ] = None,
+    take_back: TakeBack = False,
+    cache: options.Cache = None,
+    taxonomy: options.TaxonomyOption = None,
+    model: options.Model = None,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
+    config: options.Config = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = None,
+    debug: options.Debug = None,
+    no_progress: options.NoProgress = None,
+) -> None:
+    """Teach the local model what you and an LLM said of your photos. Adopted only if better."""
+    from xintu_cli.cli import learning
+    from xintu_cli.cli.session import open_session
+    from xintu_cli.errors import UsageError
+
+    if take_back and paths:
+        raise UsageError("models adapt --take-back takes no PATH.")
+    flags = {
+        "cache": cache,
+        "taxonomy": taxonomy,
+        "model": model,
+        "include": include,
+        "exclude": exclude,
+        "quiet": quiet,
+        "debug": debug,
+        "progress": None if no_progress is None else not no_progress,
+    }
+    session = open_session(flags, config)
+    if take_back:
+        raise typer.Exit(learning.take_back(session))
+    raise typer.Exit(learning.adapt(session, paths or [], as_json=as_json))

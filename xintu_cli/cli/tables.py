@@ -129,7 +129,7 @@ def show_models(models: Sequence[InstalledModel], workspace: Workspace, *, as_js
 
 def verify_models(models: Sequence[InstalledModel]) -> int:
     """Load every model and run it once; return the exit code."""
-    from xintu_cli.providers.onnx import OnnxModel
+    from xintu_cli.providers.onnx_model import OnnxModel
 
     code = 0
     for model in models:

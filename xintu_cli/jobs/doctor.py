@@ -193,7 +193,7 @@ async def _look_at_index(patient: Patient) -> AsyncIterator[Finding]:
 
 async def _look_at_model(patient: Patient) -> AsyncIterator[Finding]:
     """Check the file against its manifest and run it once."""
-    from xintu_cli.providers.onnx import OnnxModel
+    from xintu_cli.providers.onnx_model import OnnxModel
 
     manifest = patient.model
     try:

@@ -25,6 +25,11 @@ of the slimmest phone screenshot (9:19.5) wants 564, of a 4:3 photo 347; more is
 JPEG's `draft` decodes 12 MP for this edge at a quarter of its size."""
 
 
+def needed_edge(specs: Sequence[InputSpec]) -> int:
+    """Return the smallest decode edge, in pixels, that loses nothing."""
+    return max(DECODE_EDGE, *(max(spec.width, spec.height) for spec in specs))
+
+
 def prepare(picture: Picture, specs: Sequence[InputSpec]) -> dict[str, Tensor]:
     """Return the tensor of every input by its name; each of shape `spec.shape`."""
     if picture.mode != "RGB":
