@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.command import Argument, clean_environment, installed_command
+from tests.support.command import Argument, Home, clean_environment, installed_command
 
 CTRL_C, CTRL_D = "\x03", "\x04"
 _CODES = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
@@ -48,6 +48,7 @@ class OnTerminal:
         )
         os.close(inside)
         self._seen = b""
+        self._waited_to = 0
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -73,14 +74,20 @@ class OnTerminal:
         return _CODES.sub("", self._seen.decode("utf-8", "replace")).replace("\r", "")
 
     def wait_for(self, words: str, timeout_seconds: float = 60.0) -> None:
-        """Return when the words have been shown."""
+        """Return when the words have been shown, after what was waited for before."""
         deadline = time.monotonic() + timeout_seconds
         with self._news:
-            while words not in self.text:
+            while (at := self.text.find(words, self._waited_to)) < 0:
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._reader.is_alive():
                     raise AssertionError(f"{words!r} was not shown:\n{self.text}")
                 self._news.wait(min(left, 0.5))
+        self._waited_to = at + len(words)
+
+    def answer(self, question: str, answer: str) -> None:
+        """Wait for the question, then type the answer and a return."""
+        self.wait_for(question)
+        self.type(answer + "\r")
 
     def type(self, keys: str) -> None:
         """Press keys; a line ends with a newline."""
@@ -107,3 +114,10 @@ class OnTerminal:
                 self._news.notify_all()
             if not block:
                 return
+
+
+def on_terminal(
+    home: Home, *arguments: Argument, env: Mapping[str, str] | None = None
+) -> OnTerminal:
+    """Start the command on a terminal, in a home of its own."""
+    return OnTerminal(*arguments, home=home.path, env={**home.environment, **(env or {})})
