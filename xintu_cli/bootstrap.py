@@ -25,9 +25,9 @@ from xintu_cli.pipeline import Parts
 from xintu_cli.records import Attempt, ProviderState, RunRow
 from xintu_cli.routing import Acceptance, Policy
 from xintu_cli.settings import Settings
+from xintu_cli.stages.claiming import ClaimRules
 from xintu_cli.stages.classify import Desk, Encoding
 from xintu_cli.stages.control import Control
-from xintu_cli.stages.feed import ClaimRules
 from xintu_cli.stages.lookup import Question, Shelves
 from xintu_cli.stages.persist import Store
 from xintu_cli.stages.reading import ReadRules

@@ -171,13 +171,17 @@ class VanishedPhotoError(PhotoError):
 
 
 class ProviderError(XintuError):
-    """A call to a provider failed; `attempts` is what was sent, and perhaps paid for."""
+    """A call to a provider failed; `attempts` is what was sent, and perhaps paid for.
+
+    `refusals`: by other providers that were asked before.
+    """
 
     exit_code = ExitCode.NO_CLASSIFIER
 
     def __init__(self, message: str, attempts: tuple[Attempt, ...] = ()) -> None:
         super().__init__(message)
         self.attempts = attempts
+        self.refusals: tuple[Refusal, ...] = ()
 
 
 class BudgetReachedError(ProviderError):

@@ -81,6 +81,15 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
+class Returned:
+    """A photo that waits in the backlog again: its claim was lost after something was sent."""
+
+    task: Task
+    attempts: tuple[Attempt, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class AnsweredElsewhere:
     """A photo of the backlog that another run (or another file of this one) had answered."""
 
@@ -90,7 +99,7 @@ class AnsweredElsewhere:
     provisional: bool
 
 
-Outcome = Found | Hits | Classified | Failed | Skipped | Pending | AnsweredElsewhere
+Outcome = Found | Hits | Classified | Failed | Skipped | Pending | Returned | AnsweredElsewhere
 """What the sink takes."""
 
 

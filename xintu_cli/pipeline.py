@@ -19,9 +19,10 @@ from xintu_cli.errors import XintuError
 from xintu_cli.interfaces import Reporter
 from xintu_cli.outcomes import Outcome, Settled
 from xintu_cli.records import HashedBatch, Photo, Task
+from xintu_cli.stages.claiming import ClaimRules, Claims
 from xintu_cli.stages.classify import Desk, classify
 from xintu_cli.stages.control import Control
-from xintu_cli.stages.feed import ClaimRules, feed
+from xintu_cli.stages.feed import feed
 from xintu_cli.stages.hashing import fingerprint
 from xintu_cli.stages.lookup import Shelves, look_up
 from xintu_cli.stages.persist import Store, persist
@@ -55,6 +56,7 @@ class Parts:
 async def run(parts: Parts) -> None:
     """Bring every photo below the roots to its outcome; the counts are in `parts.tally`."""
     control, shelves, store = parts.control, parts.shelves, parts.store
+    claims = Claims(parts.claims, shelves)
     found_out, found = stream[list[Photo]](2)
     hashed_out, hashed = stream[HashedBatch](2)
     tasks_out, tasks = stream[Task](0)
@@ -79,9 +81,9 @@ async def run(parts: Parts) -> None:
                     start(fingerprint, inward, onward, rules=parts.reading, index=store.index,
                           control=control)  # fmt: skip
                 start(look_up, hashed, shelves=shelves, control=control)
-                start(feed, tasks_out, shelves=shelves, claims=parts.claims, control=control)
+                start(feed, tasks_out, shelves=shelves, claims=claims, control=control)
                 for _ in range(parts.workers):
-                    start(classify, tasks.clone(), desk=parts.desk)
+                    start(classify, tasks.clone(), desk=parts.desk, claims=claims)
                 for original in (outcomes_out, found, hashed_out, tasks):
                     original.close()
 

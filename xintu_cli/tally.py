@@ -20,6 +20,7 @@ from xintu_cli.outcomes import (
     Found,
     Hits,
     Pending,
+    Returned,
     Settled,
     Skipped,
 )
@@ -70,6 +71,8 @@ class Tally:
                 self._counts["pending"] += len(copies)
             case Pending():
                 self._add_pending(outcome, len(copies))
+            case Returned():
+                self._add_attempts(outcome.attempts)
             case _:
                 assert_never(outcome)
 

@@ -767,10 +767,6 @@ async def test_claims_are_released_with_the_outcome(lab: Lab, album: Path) -> No
     assert lab.rows("SELECT * FROM claim") == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a photo that vanished or changed keeps its claim until the lease ends",
-)
 @pytest.mark.parametrize("fate", ["vanishes", "changes"])
 async def test_the_claim_of_a_photo_that_is_not_sent_is_released(
     lab: Lab, album: Path, fate: str

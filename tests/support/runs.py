@@ -24,7 +24,7 @@ from tests.support.classifiers import answer
 from xintu_cli import pipeline
 from xintu_cli.errors import CacheUnreachableError
 from xintu_cli.imaging.identity import image_hash
-from xintu_cli.interfaces import Classifier, DecodedPhoto
+from xintu_cli.interfaces import Classifier, DecodedPhoto, Leases
 from xintu_cli.jobs.classify import Terms, classify
 from xintu_cli.jobs.signals import SignalWatch
 from xintu_cli.outcomes import Settled
@@ -40,9 +40,9 @@ from xintu_cli.records import (
     Source,
 )
 from xintu_cli.routing import Acceptance, Policy, Refresh
+from xintu_cli.stages.claiming import ClaimRules
 from xintu_cli.stages.classify import Desk, Encoding
 from xintu_cli.stages.control import Control
-from xintu_cli.stages.feed import ClaimRules
 from xintu_cli.stages.hashing import RACY_NS
 from xintu_cli.stages.lookup import Question, Shelves
 from xintu_cli.stages.persist import Store
@@ -195,6 +195,8 @@ class Lab:
         rules: WalkRules | None = None,
         workers: int = 4,
         claims: bool = False,
+        leases: Leases | None = None,
+        lease_seconds: float = 180.0,
         batch: int = 64,
         file_timeout_seconds: float = 60.0,
     ) -> AsyncIterator[pipeline.Parts]:
@@ -221,7 +223,13 @@ class Lab:
                 reading=reading,
                 shelves=Shelves(self.cache, backlog, question),
                 claims=ClaimRules(
-                    run_id, "lab", needed=claims, look_again_seconds=0.01, batch=batch
+                    run_id,
+                    "lab",
+                    needed=claims,
+                    lease_seconds=lease_seconds,
+                    look_again_seconds=0.01,
+                    batch=batch,
+                    leases=leases,
                 ),
                 desk=desk,
                 workers=workers,
@@ -232,6 +240,7 @@ class Lab:
                     spool=self.spool,
                     run_id=run_id,
                     task=self.taxonomy.task,
+                    leases=leases,
                 ),
                 tally=Tally(run_id),
                 reporter=RecordingReporter(),
@@ -292,6 +301,11 @@ class Lab:
         """Read the cache's file behind its back."""
         with closing(sqlite3.connect(self.state / "cache.db")) as connection:
             return connection.execute(sql).fetchall()
+
+    def execute(self, sql: str) -> None:
+        """Change the cache's file behind its back."""
+        with closing(sqlite3.connect(self.state / "cache.db")) as connection, connection:
+            connection.execute(sql)
 
     def answered(self) -> dict[str, str]:
         """Image hash to category of every classification."""

@@ -158,6 +158,34 @@ async def test_what_is_no_providers_fault_ends_the_photo_with_its_attempts(
     assert local.asked == 0
 
 
+@pytest.mark.parametrize("error", [BudgetReachedError("--max-calls"), LeaseLostError("late")])
+async def test_a_refusal_is_not_forgotten_where_the_budget_or_the_lease_ends_the_photo(
+    error: BudgetReachedError | LeaseLostError,
+) -> None:
+    with pytest.raises(type(error)) as raised:
+        await Fallback([first(REFUSED), second(error)], PaperLocalModel()).classify(PHOTO)
+    assert isinstance(raised.value, BudgetReachedError | LeaseLostError)
+    assert raised.value.refusals == (Refusal("first", "refused"),)
+
+
+async def test_a_refusal_is_not_forgotten_where_nobody_is_left() -> None:
+    providers = [first(REFUSED, ExitCode.NO_CLASSIFIER), second(STOPPED, ExitCode.CREDENTIALS)]
+    with pytest.raises(NoProviderLeftError) as raised:
+        await Fallback(providers, None).classify(PHOTO)
+    assert raised.value.refusals == (Refusal("first", "refused"),)
+
+
+async def test_a_broken_model_file_does_not_take_what_was_sent_with_it() -> None:
+    abandoned: list[Attempt] = []
+    broken = PaperLocalModel(error=ModelFileError("sha256"))
+    fallback = Fallback(
+        [first(OUT)], broken, abandoned=lambda _, attempts: abandoned.extend(attempts)
+    )
+    with pytest.raises(ModelFileError):
+        await fallback.classify(PHOTO)
+    assert [a.outcome for a in abandoned] == ["unavailable"]
+
+
 async def test_a_local_model_that_fails_too_leaves_the_photo_for_a_later_run() -> None:
     broken = failed(AnswerError("cannot run the local model"), "failed")
     with pytest.raises(UnansweredPhotoError, match="local model") as raised:

@@ -101,7 +101,7 @@ class Fallback:
             decision = after_last_attempt(error)
             match decision:
                 case GiveUp():
-                    error.attempts = tuple(way.attempts)
+                    error.attempts, error.refusals = tuple(way.attempts), tuple(way.refusals)
                     raise
                 case FallBack(reason=reason, refused=refused):
                     way.reasons.append(reason)
@@ -116,11 +116,13 @@ class Fallback:
         if self._local is None:
             gone = [provider.gone for provider in self._providers]
             if all(code is not None for code in gone):
-                raise NoProviderLeftError(
+                error = NoProviderLeftError(
                     f"nobody is left to ask: {way.said}",
                     tuple(way.attempts),
                     exit_code=_gravest(gone),
                 )
+                error.refusals = tuple(way.refusals)
+                raise error
             raise UnansweredPhotoError(way.said, tuple(way.attempts), tuple(way.refusals))
         try:
             answer = await self._local.classify(photo)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import anyio
-from anyio import get_cancelled_exc_class
 
 from xintu_cli.errors import BudgetReachedError, ProviderError, UnansweredPhotoError
 from xintu_cli.interfaces import Classifier, DecodedPhoto
@@ -144,13 +143,11 @@ class Metered:
         except (ProviderError, UnansweredPhotoError) as error:
             error.attempts = self._settle(reservation, error.attempts)
             raise
-        except get_cancelled_exc_class():
+        except BaseException:
+            # Cancelled, or a bug of ours: the request may have left.
             seconds = self._clock.monotonic() - started
             cut_off = self._settle(reservation, (self._cut_off(seconds),))
             self._abandoned(photo.image_hash, cut_off)
-            raise
-        except BaseException:
-            self._purse.settle(reservation, worst, self._currency)
             raise
         attempts = self._settle(reservation, answer.attempts)
         if bound and (billed := self._billed(attempts)):

@@ -6,6 +6,7 @@ are hashed again before they are decoded: a wrong answer never lands under a rig
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import NamedTuple
 
@@ -15,24 +16,29 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from xintu_cli.errors import (
     BudgetReachedError,
+    LeaseLostError,
     NoProviderLeftError,
     PhotoError,
     ProviderError,
     UnansweredPhotoError,
     UnreadablePhotoError,
     VanishedPhotoError,
+    XintuError,
 )
 from xintu_cli.imaging.decode import decode
 from xintu_cli.imaging.identity import image_hash
 from xintu_cli.imaging.reading import FileBytes, read_photo
 from xintu_cli.interfaces import Backlog, Classifier, DecodedPhoto, FileIndex
-from xintu_cli.outcomes import Classified, Failed, Outcome, Pending, Skipped
+from xintu_cli.outcomes import Classified, Failed, Outcome, Pending, Returned, Skipped
 from xintu_cli.records import Attempt, FileStatus, Photo, Task
+from xintu_cli.stages.claiming import Claims
 from xintu_cli.stages.control import Control
 from xintu_cli.stages.reading import NEVER, ReadRules, new_entry
 
 MOST_CHANGES = 3
 """How often a photo may change under our hands before it is left to a later run."""
+MOST_LOST_CLAIMS = 3
+"""How often a photo's claim may run out before it is left to a later run."""
 
 
 class _Changed(NamedTuple):
@@ -72,7 +78,8 @@ class Desk:
         self.edge = edge
         self.to_send = to_send
         self.control = control
-        self.changes: dict[bytes, int] = {}
+        self.changes: Counter[bytes] = Counter()
+        self.lost_claims: Counter[str] = Counter()
         self.abandoned = {} if abandoned is None else abandoned
 
 
@@ -81,12 +88,13 @@ async def classify(
     outcomes: MemoryObjectSendStream[Outcome],
     *,
     desk: Desk,
+    claims: Claims,
 ) -> None:
     """Settle tasks one by one; handing an outcome over is never cancelled: it may be paid for."""
     async with tasks, outcomes:
         async for task in tasks:
             try:
-                outcome = await _settled_or_cut_off(task, outcomes, desk)
+                outcome = await _settled_or_cut_short(task, outcomes, desk, claims)
                 with anyio.CancelScope(shield=True):
                     if outcome is not None:
                         await outcomes.send(outcome)
@@ -94,52 +102,70 @@ async def classify(
                 desk.control.task_done()
 
 
-async def _settled_or_cut_off(
-    task: Task, outcomes: MemoryObjectSendStream[Outcome], desk: Desk
+async def _settled_or_cut_short(
+    task: Task, outcomes: MemoryObjectSendStream[Outcome], desk: Desk, claims: Claims
 ) -> Outcome | None:
-    """Settle a task; cancelled, say so to the sink: what was sent may have been billed."""
+    """Settle a task; cancelled or failing, say so to the sink: what was sent may be billed."""
     try:
-        return await _settle(task, desk)
-    except anyio.get_cancelled_exc_class():
+        return await _settle(task, desk, claims)
+    except BaseException as error:
+        reason = str(error) if isinstance(error, XintuError) else "interrupted"
         sent = desk.abandoned.pop(task.image_hash, ())
         with anyio.CancelScope(shield=True):
-            await outcomes.send(Pending(task, "interrupted", sent))
+            await outcomes.send(Pending(task, reason, sent))
         raise
 
 
-async def _settle(task: Task, desk: Desk) -> Outcome | None:
-    """Bring one task to its outcome; None: its photo changed and went back to the backlog."""
+async def _settle(task: Task, desk: Desk, claims: Claims) -> Outcome | None:
+    """Bring one task to its outcome; None: it went back to the backlog with nothing to tell."""
     control = desk.control
     try:
         if over := _asking_is_over(task, control):
             return over
         photo = await _prepare(task, desk)
         if isinstance(photo, _Changed):
-            return await _send_back(task, photo, desk)
+            return await _send_back(task, photo, desk, claims)
         control.disk_answered()
         # Dozens may have waited for their turn to be prepared when the signal came.
         if over := _asking_is_over(task, control):
             return over
         answer = await desk.classifier.classify(photo)
+    except LeaseLostError as error:
+        return await _wait_for_the_other_run(task, error, desk, claims)
     except PhotoError as error:
-        return await _without_photo(task, error, desk)
+        return await _without_photo(task, error, desk, claims)
     except ProviderError as error:
         if isinstance(error, BudgetReachedError):
             control.stop_feeding(str(error))
         elif isinstance(error, NoProviderLeftError):
             control.fail_feeding(error)
-        return Pending(task, str(error), error.attempts)
+        return Pending(task, str(error), error.attempts, error.refusals)
     return Classified(task, answer, photo.facts)
+
+
+async def _wait_for_the_other_run(
+    task: Task, error: LeaseLostError, desk: Desk, claims: Claims
+) -> Outcome | None:
+    """Queue the photo again: whoever took it over is waited for, else it is claimed anew."""
+    desk.lost_claims[task.image_hash] += 1
+    if desk.lost_claims[task.image_hash] > MOST_LOST_CLAIMS:
+        return Pending(task, str(error), error.attempts, error.refusals)
+    claims.lost(task.image_hash)
+    await to_thread.run_sync(desk.backlog.give_back, [task], limiter=desk.control.disk)
+    if error.attempts or error.refusals:
+        return Returned(task, error.attempts, error.refusals)
+    return None
 
 
 def _asking_is_over(task: Task, control: Control) -> Pending | None:
     return Pending(task, control.feeding_stopped) if control.feeding_stopped else None
 
 
-async def _without_photo(task: Task, error: PhotoError, desk: Desk) -> Outcome:
+async def _without_photo(task: Task, error: PhotoError, desk: Desk, claims: Claims) -> Outcome:
     """Tell what becomes of a task whose photo cannot go on."""
     match error:
         case VanishedPhotoError():
+            await claims.let_go(task.image_hash)
             await to_thread.run_sync(_queue_copies, task, desk, limiter=desk.control.disk)
             return Skipped(task.path, "vanished before it could be classified")
         case UnansweredPhotoError():
@@ -195,11 +221,13 @@ def _decode(file: FileBytes | None, task: Task, desk: Desk) -> DecodedPhoto | _C
     return photo
 
 
-async def _send_back(task: Task, changed: _Changed, desk: Desk) -> Outcome | None:
+async def _send_back(task: Task, changed: _Changed, desk: Desk, claims: Claims) -> Outcome | None:
     """Queue the file under its present hash; other files of the old image keep their place."""
-    times = desk.changes[task.path] = desk.changes.get(task.path, 0) + 1
-    if times > MOST_CHANGES:
+    desk.changes[task.path] += 1
+    if desk.changes[task.path] > MOST_CHANGES:
         return Pending(task, "it keeps changing while it is read")
+    # Before its copies are queued: they are claimed anew, and that claim must not be let go.
+    await claims.let_go(task.image_hash)
     await to_thread.run_sync(_requeue, task, changed, desk, limiter=desk.control.disk)
     return None
 

@@ -7,18 +7,19 @@ is left goes to the sink as pending.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import anyio
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectSendStream
 
-from xintu_cli.interfaces import Backlog, Leases
+from xintu_cli.errors import XintuError
+from xintu_cli.interfaces import Backlog
 from xintu_cli.outcomes import AnsweredElsewhere, Outcome, Pending
 from xintu_cli.records import Task
 from xintu_cli.routing import Refresh, Verdict
+from xintu_cli.stages.claiming import Claims
 from xintu_cli.stages.control import Control
 from xintu_cli.stages.lookup import Shelves
 from xintu_cli.stages.seen import SeenImages
@@ -26,30 +27,12 @@ from xintu_cli.stages.seen import SeenImages
 LEFT_OVER_BATCH = 512
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimRules:
-    """How photos are claimed; a policy that pays for nothing claims nothing (`needed` False)."""
-
-    run_id: str
-    host: str
-    needed: bool
-    lease_seconds: float = 180.0
-    look_again_seconds: float = 1.0
-    """How long to leave photos alone that another run has claimed."""
-    batch: int = 64
-    """Tasks to claim at once: what the workers send in a few seconds, so that a run that
-    dies holds up little."""
-    leases: Leases | None = None
-    refused: dict[str, frozenset[str]] = field(default_factory=dict)
-    """Filled here: image to the providers that refused it lately."""
-
-
 async def feed(
     tasks: MemoryObjectSendStream[Task],
     outcomes: MemoryObjectSendStream[Outcome],
     *,
     shelves: Shelves,
-    claims: ClaimRules,
+    claims: Claims,
     control: Control,
 ) -> None:
     """Send tasks to the workers until the backlog is empty and can grow no more."""
@@ -63,12 +46,12 @@ async def feed(
             # Both are read before the backlog is: what happens meanwhile is not missed.
             news = control.news
             finished = control.look_up_complete and control.in_flight == 0
-            taken = await to_thread.run_sync(backlog.take, claims.batch, limiter=control.disk)
+            taken = await to_thread.run_sync(backlog.take, claims.rules.batch, limiter=control.disk)
             if not taken and finished:
                 break
             at_hand = {task.image_hash: task for task in taken}
             async with _accounted_for(at_hand, outcomes):
-                ours = await _claim(taken, shelves, claims)
+                ours = await claims.take(taken)
                 await _answered_meanwhile(at_hand, shelves, outcomes, asked)
                 for image in (image for image in ours if image in at_hand):
                     if refreshing:
@@ -79,7 +62,7 @@ async def feed(
                 if theirs:
                     await to_thread.run_sync(backlog.give_back, theirs, limiter=control.disk)
             if len(theirs) == len(taken):
-                with anyio.move_on_after(claims.look_again_seconds if taken else None):
+                with anyio.move_on_after(claims.rules.look_again_seconds if taken else None):
                     await news.wait()
         await _leave(backlog, outcomes, control)
 
@@ -88,13 +71,14 @@ async def feed(
 async def _accounted_for(
     at_hand: Mapping[str, Task], outcomes: MemoryObjectSendStream[Outcome]
 ) -> AsyncIterator[None]:
-    """If cancelled, tell the sink of the tasks at hand, so that their claims are released."""
+    """However it is cut short, tell the sink of the tasks at hand: it releases their claims."""
     try:
         yield
-    except anyio.get_cancelled_exc_class():
+    except BaseException as error:
+        reason = str(error) if isinstance(error, XintuError) else "interrupted"
         with anyio.CancelScope(shield=True):
             for task in at_hand.values():
-                await outcomes.send(Pending(task, "interrupted"))
+                await outcomes.send(Pending(task, reason))
         raise
 
 
@@ -109,27 +93,6 @@ async def _send(
         return
     control.in_flight += 1
     await tasks.send(task)
-
-
-async def _claim(taken: Sequence[Task], shelves: Shelves, claims: ClaimRules) -> Sequence[str]:
-    """Return the images this run may pay for, in the order taken; the rest another run has."""
-    images = [task.image_hash for task in taken]
-    if not claims.needed or not taken:
-        return images
-    asked_at = claims.leases.now() if claims.leases else 0.0
-    ours = await shelves.cache.claim(
-        shelves.question.task,
-        # Sorted: two runs that lock rows in one order cannot deadlock.
-        sorted(images),
-        run_id=claims.run_id,
-        host=claims.host,
-        seconds=claims.lease_seconds,
-    )
-    if claims.leases:
-        claims.leases.claimed(ours, asked_at=asked_at)
-    if ours:
-        claims.refused.update(await shelves.cache.refused(shelves.question.task, sorted(ours)))
-    return [image for image in images if image in ours]
 
 
 async def _answered_meanwhile(

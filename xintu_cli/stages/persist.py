@@ -22,6 +22,7 @@ from xintu_cli.outcomes import (
     Hits,
     Outcome,
     Pending,
+    Returned,
     Settled,
 )
 from xintu_cli.records import Answer, Attempt, PhotoFacts, Refusal, Settlement, Source
@@ -111,6 +112,9 @@ def settlement_of(batch: Sequence[Outcome], run_id: str, task: str) -> Settlemen
                 refusals.extend((photo.image_hash, r) for r in outcome.answer.refusals)
             case Pending(task=photo):
                 released.append(photo.image_hash)
+                attempts.extend((photo.image_hash, attempt) for attempt in outcome.attempts)
+                refusals.extend((photo.image_hash, refusal) for refusal in outcome.refusals)
+            case Returned(task=photo):
                 attempts.extend((photo.image_hash, attempt) for attempt in outcome.attempts)
                 refusals.extend((photo.image_hash, refusal) for refusal in outcome.refusals)
             case AnsweredElsewhere(task=photo):

@@ -1,0 +1,256 @@
+"""A run and its claims: renewed while it lasts, let go at once, never spent on when lost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Semaphore
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from tests.support.classifiers import answer, attempt
+from tests.support.photos import make_jpeg, make_tree
+from tests.support.runs import FaultyCache, Lab, Oracle, counts, hash_of, open_lab
+from xintu_cli import pipeline
+from xintu_cli.errors import LeaseLostError, ModelFileError
+from xintu_cli.interfaces import DecodedPhoto
+from xintu_cli.records import Answer, Refusal
+from xintu_cli.resilience.lease import LeaseBook, Leased
+from xintu_cli.resilience.renewal import renewed_leases
+from xintu_cli.storage.urls import open_lease_keeper
+
+pytestmark = pytest.mark.anyio
+
+OTHER = "e" * 32
+LEASE = 180.0
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    """Return a machine that has seen nothing yet."""
+    async with open_lab(tmp_path / "state") as opened:
+        yield opened
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """Return the one photo of an album."""
+    path = tmp_path / "album" / "a.jpg"
+    path.parent.mkdir()
+    path.write_bytes(make_jpeg(1))
+    return path
+
+
+@dataclass(slots=True)
+class Asleep:
+    """A laptop that is closed for an hour when a photo is about to be sent for the first time.
+
+    By then its leases are over, by its own clock and by the database's.
+    """
+
+    lab: Lab
+    hours: float = 0.0
+    taken_over: bool = False
+    carries: tuple[Refusal, ...] = ()
+
+    def boottime(self) -> float:
+        return 3600 * self.hours
+
+    async def sleep(self, image_hash: str) -> None:
+        self.hours = 1.0
+        self.lab.execute("UPDATE claim SET expires_at = '2020-01-01 00:00:00.000'")
+        if self.taken_over:
+            task = self.lab.taxonomy.task
+            claimed = self.lab.cache.claim
+            assert await claimed(task, [image_hash], run_id=OTHER, host="b", seconds=60)
+
+
+class Sleeper:
+    """The innermost decorator on a machine that falls asleep once."""
+
+    name = "qwen"
+
+    def __init__(self, machine: Asleep, oracle: Oracle, book: LeaseBook) -> None:
+        self._machine = machine
+        self._leased = Leased(oracle, book)
+
+    async def classify(self, photo: DecodedPhoto) -> Answer:
+        if self._machine.hours:
+            return await self._leased.classify(photo)
+        await self._machine.sleep(photo.image_hash)
+        try:
+            return await self._leased.classify(photo)
+        except LeaseLostError as error:
+            if self._machine.carries:
+                error.attempts, error.refusals = (attempt("rejected"),), self._machine.carries
+            raise
+
+
+# ---- lost ------------------------------------------------------------------------------------
+
+
+async def test_a_photo_whose_claim_ran_out_while_the_machine_slept_is_claimed_anew_and_sent_once(
+    lab: Lab, photo: Path
+) -> None:
+    machine, oracle = Asleep(lab), Oracle()
+    book = LeaseBook(seconds=LEASE, boottime=machine.boottime)
+    sleeper = Sleeper(machine, oracle, book)
+    summary = await lab.run(photo.parent, classifier=sleeper, claims=True, leases=book)
+    assert counts(summary, "calls") == {"found": 1, "llm": 1, "calls": 1}
+    assert oracle.asked == [hash_of(photo)]
+    assert lab.rows("SELECT * FROM claim") == []
+
+
+async def test_a_photo_that_another_run_took_over_comes_back_with_that_runs_answer(
+    lab: Lab, photo: Path
+) -> None:
+    machine, oracle = Asleep(lab, taken_over=True), Oracle()
+    book = LeaseBook(seconds=LEASE, boottime=machine.boottime)
+    sleeper = Sleeper(machine, oracle, book)
+    lab.cache = cache = FaultyCache(lab.cache)
+
+    async def answer_elsewhere() -> None:
+        """End the other run when this one has found the photo taken."""
+        while cache.calls["claim"] < 3:
+            await cache.news.wait()
+        await lab.store(**{hash_of(photo): answer(category="foods")})
+        await cache.release(lab.taxonomy.task, [hash_of(photo)], run_id=OTHER)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(answer_elsewhere)
+        summary = await lab.run(photo.parent, classifier=sleeper, claims=True, leases=book)
+    assert counts(summary, "calls") == {"found": 1, "cached": 1}
+    assert oracle.asked == []
+    assert summary.categories == {"foods": 1}
+
+
+async def test_a_run_that_is_stopped_while_it_waits_for_another_leaves_the_photo_pending(
+    lab: Lab, photo: Path
+) -> None:
+    machine = Asleep(lab, taken_over=True)
+    book = LeaseBook(seconds=LEASE, boottime=machine.boottime)
+    lab.cache = cache = FaultyCache(lab.cache)
+    sleeper = Sleeper(machine, Oracle(), book)
+    async with lab.parts(photo.parent, classifier=sleeper, claims=True, leases=book) as parts:
+
+        async def stop() -> None:
+            while cache.calls["claim"] < 3:
+                await cache.news.wait()
+            parts.control.stop("interrupted")
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stop)
+            await pipeline.run(parts)
+        assert counts(parts.tally.summary("interrupted", 130, 1.0)) == {"found": 1, "pending": 1}
+    assert lab.rows("SELECT owner FROM claim") == [(OTHER,)]
+
+
+async def test_what_was_sent_before_a_claim_was_lost_is_logged_and_its_refusal_remembered(
+    lab: Lab, photo: Path
+) -> None:
+    machine = Asleep(lab, carries=(Refusal("first", "refused"),))
+    book = LeaseBook(seconds=LEASE, boottime=machine.boottime)
+    sleeper = Sleeper(machine, Oracle(), book)
+    summary = await lab.run(photo.parent, classifier=sleeper, claims=True, leases=book)
+    assert counts(summary, "calls") == {"found": 1, "llm": 1, "calls": 2}
+    assert lab.rows("SELECT outcome FROM request_log ORDER BY id") == [("rejected",), ("ok",)]
+    assert lab.rows("SELECT provider FROM refusal") == [("first",)]
+
+
+# ---- renewed ---------------------------------------------------------------------------------
+
+
+class WatchedBook(LeaseBook):
+    """A book that lets one wait for the next renewal."""
+
+    def __init__(self, *, seconds: float) -> None:
+        super().__init__(seconds=seconds)
+        self._renewals = Semaphore(0)
+
+    def renewed(self, *, asked_at: float) -> None:
+        super().renewed(asked_at=asked_at)
+        self._renewals.release()
+
+    async def next_renewal(self) -> None:
+        assert await to_thread.run_sync(partial(self._renewals.acquire, timeout=30))
+
+
+async def test_the_claims_of_a_slow_run_are_renewed_for_as_long_as_it_lasts(
+    lab: Lab, photo: Path
+) -> None:
+    """With a lease of one second, and a call that lasts for two."""
+    seconds, task = 1.0, lab.taxonomy.task
+    book = WatchedBook(seconds=seconds)
+    tried: list[frozenset[str]] = []
+
+    async def take_long(_number: int, shown: DecodedPhoto) -> None:
+        for _ in range(8):  # four renewals to a lease
+            await book.next_renewal()
+            image = shown.image_hash
+            tried.append(await lab.cache.claim(task, [image], run_id=OTHER, host="b", seconds=60))
+            assert book(image)
+
+    leased = Leased(Oracle(before=take_long), book)
+    keeper = partial(open_lease_keeper, lab.cache.url)
+    async with lab.parts(
+        photo.parent, classifier=leased, claims=True, leases=book, lease_seconds=seconds
+    ) as parts:
+        with renewed_leases(keeper, book, run_id=parts.store.run_id, seconds=seconds):
+            await pipeline.run(parts)
+        assert parts.tally.summary("done", 0, 1.0).llm == 1
+    assert tried == [frozenset()] * 8
+    assert lab.rows("SELECT * FROM claim") == []
+
+
+# ---- let go ----------------------------------------------------------------------------------
+
+
+async def test_a_run_that_fails_in_mid_photo_lets_its_claims_go(lab: Lab, photo: Path) -> None:
+    """Else the next run, with the model mended, would wait for a lease that nobody holds."""
+    make_tree(photo.parent, 9)
+    broken = ModelFileError("the local model is damaged")
+    summary, error = await lab.classify(
+        photo.parent, classifier=Oracle(usually=broken), claims=True, workers=3
+    )
+    assert error is broken
+    assert counts(summary) == {"found": 10, "pending": 10}
+    assert lab.rows("SELECT * FROM claim") == []
+
+
+async def test_a_cache_that_fails_between_claim_and_look_up_leaves_no_claim(
+    lab: Lab, photo: Path
+) -> None:
+    make_tree(photo.parent, 9)
+    lab.cache = cache = FaultyCache(lab.cache)
+    cache.fails_from["look_up"] = 2  # the first is the walk's, the second follows the claims
+    summary, error = await lab.classify(photo.parent, classifier=Oracle(), claims=True)
+    assert str(error) == "the cache is away (look_up)"
+    assert counts(summary) == {"found": 10, "pending": 10}
+    assert lab.rows("SELECT * FROM claim") == []
+
+
+async def test_the_copy_of_a_photo_that_vanished_is_claimed_before_it_is_sent(
+    lab: Lab, photo: Path
+) -> None:
+    """The claim that is let go is the vanished file's; its copy's is a new one."""
+    folder = photo.parent
+    (folder / "b.jpg").write_bytes(make_jpeg(2))
+    (folder / "c.jpg").write_bytes(make_jpeg(2))
+    book = LeaseBook(seconds=LEASE)
+    held: list[bool] = []
+
+    async def watch(number: int, shown: DecodedPhoto) -> None:
+        if number == 1:
+            (folder / "b.jpg").unlink()
+        held.append((shown.image_hash,) in lab.rows("SELECT image_hash FROM claim"))
+
+    oracle = Oracle(before=watch)
+    leased = Leased(oracle, book)
+    summary = await lab.run(folder, classifier=leased, workers=1, claims=True, leases=book)
+    assert counts(summary) == {"found": 3, "llm": 2, "skipped": 1}
+    assert held == [True, True]
+    assert lab.rows("SELECT * FROM claim") == []

@@ -1,0 +1,78 @@
+"""Claims: what this run is about to pay for, so that no other run pays for it too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from xintu_cli.interfaces import Leases
+from xintu_cli.records import Task
+from xintu_cli.stages.lookup import Shelves
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRules:
+    """How photos are claimed; a policy that pays for nothing claims nothing (`needed` False)."""
+
+    run_id: str
+    host: str
+    needed: bool
+    lease_seconds: float = 180.0
+    look_again_seconds: float = 1.0
+    """How long to leave photos alone that another run has claimed."""
+    batch: int = 64
+    """Tasks to claim at once: what the workers send in a few seconds, so that a run that
+    dies holds up little."""
+    leases: Leases | None = None
+    refused: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Filled here: image to the providers that refused it lately."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """One run's claims in the cache, and its own book of them.
+
+    They end with the outcome, which `persist` stores and releases in one transaction; here end
+    those of images that have no outcome.
+    """
+
+    rules: ClaimRules
+    shelves: Shelves
+
+    async def take(self, tasks: Sequence[Task]) -> Sequence[str]:
+        """Return the images this run may pay for, in their order; the rest another run has."""
+        images = [task.image_hash for task in tasks]
+        rules, cache = self.rules, self.shelves.cache
+        if not rules.needed or not tasks:
+            return images
+        asked_at = rules.leases.now() if rules.leases else 0.0
+        ours = await cache.claim(
+            self._task,
+            # Sorted: two runs that lock rows in one order cannot deadlock.
+            sorted(images),
+            run_id=rules.run_id,
+            host=rules.host,
+            seconds=rules.lease_seconds,
+        )
+        if rules.leases:
+            rules.leases.claimed(ours, asked_at=asked_at)
+        if ours:
+            rules.refused.update(await cache.refused(self._task, sorted(ours)))
+        return [image for image in images if image in ours]
+
+    async def let_go(self, image_hash: str) -> None:
+        """Give a claim back at once: whoever else has a file of this image need not wait."""
+        rules = self.rules
+        if not rules.needed:
+            return
+        await self.shelves.cache.release(self._task, [image_hash], run_id=rules.run_id)
+        self.lost(image_hash)
+
+    def lost(self, image_hash: str) -> None:
+        """Strike out a claim that ran out: the photo may be sent again once it is claimed anew."""
+        if self.rules.leases:
+            self.rules.leases.ended([image_hash])
+
+    @property
+    def _task(self) -> str:
+        return self.shelves.question.task
