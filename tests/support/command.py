@@ -215,6 +215,10 @@ class Running:
                 raise AssertionError(f"it did not happen in time:\n{self._so_far()}")
             time.sleep(0.01)
 
+    def pause(self, seconds: float) -> None:
+        """Let the run go on for a moment: where a signal is to come at no particular time."""
+        time.sleep(seconds)
+
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to the process (not to its children)."""
         self.process.send_signal(number)

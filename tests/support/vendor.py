@@ -243,6 +243,7 @@ class Vendor:
                 document: Any = {}
             case "script":
                 self.script = Script.from_json(json.loads(body))
+                self._changed()
                 document = {}
             case "received":
                 document = [request.to_json() for request in self.received]
