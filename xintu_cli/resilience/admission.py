@@ -59,6 +59,8 @@ class Admission:
         self.pace = pace
         self.concurrency = concurrency
         self.stopped: ProviderStoppedError | None = None
+        self.last_failure = "no call has come back"
+        """Why it is down, in the words of the latest call that failed."""
         self._gates: tuple[Gate, ...] = (breaker, pace, concurrency, *others)
         self._clock = clock
         self._turnstile = anyio.Lock()
@@ -116,9 +118,10 @@ class Admission:
                 misconfigured=self.stopped.misconfigured,
             )
         if self.breaker.is_hopeless(now):
+            answered = self.breaker.answered
+            how_long = "has been down for longer than photos wait" if answered else "never answered"
             raise ProviderDownError(
-                f"{self.name} has been down for longer than photos wait for it",
-                unreachable=not self.breaker.answered,
+                f"{self.name} {how_long}: {self.last_failure}", unreachable=not answered
             )
 
 
@@ -145,6 +148,7 @@ class Admitted:
             ended.signal, ended.tokens = signal_of(error), _tokens(error.attempts)
             if isinstance(error, ProviderUnavailableError):
                 ended.retry_after_seconds = error.retry_after_seconds
+                self._admission.last_failure = str(error)
             if isinstance(error, ProviderStoppedError):
                 self._admission.stopped = error
             raise
