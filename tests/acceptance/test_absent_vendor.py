@@ -34,11 +34,12 @@ def address(kind: str) -> dict[str, str]:
     return {"OPENAI_API_KEY": CANARY, "OPENAI_BASE_URL": url}
 
 
+@pytest.mark.row("C9", "C21")
 @pytest.mark.parametrize("kind", ["refused", "unknown host"])
 def test_a_vendor_that_is_not_there_is_known_within_ten_seconds(
     home: Home, photos: Path, kind: str
 ) -> None:
-    """C9, C21: with nobody else to ask the run ends 69, and the photos wait for the next."""
+    """With nobody else to ask the run ends 69, and the photos wait for the next."""
     env = address(kind)
     finished, summary = home.summary(photos, *ALL_CLOUD, env=env)
     check_streams(finished, [CANARY])
@@ -56,13 +57,14 @@ def test_a_vendor_that_is_not_there_is_known_within_ten_seconds(
     assert (again.exit_code, second["llm"]) == (0, PHOTOS), again
 
 
+@pytest.mark.row("C3", "C4")
 @pytest.mark.parametrize(
     ("refusal", "exit_code"), [(WRONG_KEY, 77), (NO_MONEY, 69)], ids=["wrong key", "no money"]
 )
 def test_a_vendor_that_takes_nobodys_calls_is_known_from_its_first_word(
     home: Home, photos: Path, refusal: dict[str, object], exit_code: int
 ) -> None:
-    """C3, C4: nothing is sent after the calls that were in flight when it said so."""
+    """Nothing is sent after the calls that were in flight when it said so."""
     with VendorProcess({"rules": [{"then": refusal}], "latency_seconds": 0.2}) as vendor:
         finished, summary = classify(home, photos, *ALL_CLOUD, "--concurrency", "8", openai=vendor)
         assert finished.exit_code == exit_code, finished

@@ -103,6 +103,7 @@ def test_what_an_outage_left_to_the_local_model_is_asked_again(home: Home, photo
         assert vendor.summary()["requests"] == PHOTOS
 
 
+@pytest.mark.row("C22")
 def test_max_calls_is_kept_to_the_call(home: Home, photos: Path) -> None:
     with VendorProcess() as vendor:
         finished, summary = classify(home, vendor, photos, "--policy", "hybrid", "--max-calls", "3")

@@ -189,6 +189,7 @@ def fill(file: Path) -> None:
             return
 
 
+@pytest.mark.row("C7")
 def test_a_stand_in_is_upgraded_once_and_then_never_asked_about_again(
     home: Home, photos: Path
 ) -> None:
@@ -216,6 +217,7 @@ def test_a_stand_in_is_upgraded_once_and_then_never_asked_about_again(
 REFUSES = {"status": 400, "code": "content_policy_violation", "message": "not allowed"}
 
 
+@pytest.mark.row("C15")
 def test_a_photo_that_a_provider_refused_is_not_offered_to_it_for_thirty_days(
     home: Home, tmp_path: Path
 ) -> None:

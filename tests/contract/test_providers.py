@@ -177,6 +177,7 @@ async def fails_with(kind: Kind, then: Then) -> ProviderError:
     return error
 
 
+@pytest.mark.row("C4")
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_refused_key_stops_the_provider_and_its_echo_is_not_repeated(
     kind: Kind, status: int
@@ -188,6 +189,7 @@ async def test_a_refused_key_stops_the_provider_and_its_echo_is_not_repeated(
     assert error.attempts[0].outcome == "stopped"
 
 
+@pytest.mark.row("C3")
 @pytest.mark.parametrize("by_status", [False, True])
 async def test_no_money_stops_the_provider(kind: Kind, by_status: bool) -> None:
     error = await fails_with(kind, Then(status=402) if by_status else MONEY[kind])
@@ -195,6 +197,7 @@ async def test_no_money_stops_the_provider(kind: Kind, by_status: bool) -> None:
     assert error.out_of_money
 
 
+@pytest.mark.row("C15")
 async def test_a_photo_against_the_vendors_policy_is_refused_for_good(kind: Kind) -> None:
     error = await fails_with(kind, POLICY[kind])
     assert isinstance(error, ProviderRejectedError)
@@ -208,6 +211,7 @@ async def test_a_photo_that_is_too_large_is_told_apart(kind: Kind) -> None:
     assert error.too_large
 
 
+@pytest.mark.row("C1")
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
@@ -239,6 +243,7 @@ async def test_throttling_carries_when_to_come_back(
     assert error.attempts[0].outcome == "throttled"
 
 
+@pytest.mark.row("C5", "C16")
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 529])
 @pytest.mark.parametrize("is_html", [False, True], ids=["json", "html"])
 async def test_a_vendor_in_trouble_is_unavailable(kind: Kind, status: int, is_html: bool) -> None:
@@ -249,6 +254,7 @@ async def test_a_vendor_in_trouble_is_unavailable(kind: Kind, status: int, is_ht
     assert error.throttled == (status == 529)
 
 
+@pytest.mark.row("C5")
 async def test_an_error_that_is_broken_json_is_judged_by_its_status(kind: Kind) -> None:
     error = await fails_with(kind, Then(status=500, body='{"error": {"mess'))
     assert isinstance(error, ProviderUnavailableError)
@@ -260,6 +266,7 @@ async def test_a_model_that_does_not_exist_is_a_matter_of_configuration(kind: Ki
     assert error.misconfigured
 
 
+@pytest.mark.row("C17")
 async def test_a_redirect_is_refused_and_nothing_goes_to_its_target(kind: Kind) -> None:
     async with open_rig(kind) as target:
         location = target.vendor.base_url(kind)
@@ -303,6 +310,7 @@ GARBLED = [
 ]  # fmt: skip
 
 
+@pytest.mark.row("C12")
 @pytest.mark.parametrize(("then", "reason"), GARBLED)
 async def test_a_reply_that_cannot_be_read_is_an_answer_error(
     kind: Kind, then: Then, reason: str
@@ -319,12 +327,14 @@ async def test_what_was_paid_for_an_unusable_answer_is_not_forgotten(kind: Kind)
     assert (error.attempts[0].tokens_in, error.attempts[0].tokens_out) == (700, 9)
 
 
+@pytest.mark.row("C14")
 async def test_a_category_off_the_list_is_told_apart(kind: Kind) -> None:
     error = await fails_with(kind, Then(answer={**ANSWER, "category": "HACKED"}))
     assert isinstance(error, AnswerError)
     assert error.off_list
 
 
+@pytest.mark.row("C13")
 async def test_a_fenced_answer_in_prose_is_read(kind: Kind) -> None:
     text = f"Sure!\n```json\n{json.dumps({**ANSWER, 'category': ' 宠物萌照 '})}\n```"
     async with open_rig(kind, Script.always(content=text)) as rig:
@@ -373,6 +383,7 @@ BREAKING = [
 ]
 
 
+@pytest.mark.row("C9", "C16")
 @pytest.mark.parametrize("fault", BREAKING)
 async def test_a_connection_that_breaks_may_have_been_billed_and_is_not_tried_again(
     kind: Kind, fault: Fault
@@ -383,6 +394,7 @@ async def test_a_connection_that_breaks_may_have_been_billed_and_is_not_tried_ag
     assert error.attempts[0].outcome == "unknown"
 
 
+@pytest.mark.row("C9")
 async def test_after_a_broken_connection_the_next_call_has_a_new_one(kind: Kind) -> None:
     faults = [(When(numbers=(n,)), Then(fault=f)) for n, f in enumerate(BREAKING, 1)]
     async with open_rig(kind, Script.of(*faults)) as rig:
@@ -391,6 +403,7 @@ async def test_after_a_broken_connection_the_next_call_has_a_new_one(kind: Kind)
         assert (await rig.ask()).classification.category == "pets"
 
 
+@pytest.mark.row("C10")
 @pytest.mark.parametrize("fault", [Fault.BLACK_HOLE, Fault.DRIP, Fault.DRIP_HEADERS])
 async def test_a_call_ends_at_its_deadline_however_slowly_the_reply_drips(
     kind: Kind, fault: Fault
@@ -403,6 +416,7 @@ async def test_a_call_ends_at_its_deadline_however_slowly_the_reply_drips(
     assert error.attempts[0].latency_ms < 5_000  # the SDKs' own limits are 300 and 600 s
 
 
+@pytest.mark.row("C11")
 @pytest.mark.parametrize("has_length", [True, False])
 async def test_a_reply_of_200_megabytes_is_read_for_one_at_most(
     kind: Kind, has_length: bool
@@ -418,6 +432,7 @@ async def test_a_reply_of_200_megabytes_is_read_for_one_at_most(
     assert request.sent_bytes < 20_000_000
 
 
+@pytest.mark.row("C11")
 async def test_a_compressed_reply_is_not_unpacked(kind: Kind) -> None:
     bomb = gzip.compress(b" " * 5_000_000)
     error = await fails_with(kind, Then(body=bomb, headers={"content-encoding": "gzip"}))

@@ -61,6 +61,7 @@ def assert_unreachable(error: ProviderError, *words: str) -> None:
 # ---- nobody there ----------------------------------------------------------------------------
 
 
+@pytest.mark.row("C9")
 async def test_a_port_where_nobody_listens_is_unreachable(kind: Kind) -> None:
     async with open_vendor() as gone:
         url = gone.base_url(kind)
@@ -70,11 +71,13 @@ async def test_a_port_where_nobody_listens_is_unreachable(kind: Kind) -> None:
     )
 
 
+@pytest.mark.row("C9")
 async def test_a_host_that_nobody_knows_is_unreachable(kind: Kind) -> None:
     error = await error_at(kind, "https://nobody.invalid/v1")
     assert_unreachable(error, "cannot reach vendor at nobody.invalid", "Check the address")
 
 
+@pytest.mark.row("C9")
 async def test_a_connection_that_is_reset_when_accepted_is_unavailable(kind: Kind) -> None:
     async with open_rig(kind, Script(reset_connections=1)) as rig:
         error = await rig.fail()
@@ -95,6 +98,7 @@ async def tls_rig(
             yield Rig(kind, vendor, provider)
 
 
+@pytest.mark.row("C18")
 async def test_a_certificate_of_an_authority_one_names_is_trusted(
     kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +108,7 @@ async def test_a_certificate_of_an_authority_one_names_is_trusted(
         assert (await rig.ask()).classification.category == "pets"
 
 
+@pytest.mark.row("C19")
 @pytest.mark.parametrize("fault", ["stranger", "expired", "other host"])
 async def test_a_certificate_that_is_not_to_be_trusted_ends_the_call_before_anything_is_sent(
     kind: Kind, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -125,6 +130,7 @@ async def test_a_certificate_that_is_not_to_be_trusted_ends_the_call_before_anyt
     )
 
 
+@pytest.mark.row("C19")
 async def test_tls_that_is_cut_in_the_handshake_is_unreachable(kind: Kind) -> None:
     async def cut(stream: ByteStream) -> None:
         async with stream:
@@ -156,6 +162,7 @@ async def test_netrc_does_not_replace_the_key(
     assert "Basic" not in str(request.headers)
 
 
+@pytest.mark.row("C18")
 async def test_a_proxy_carries_what_goes_out_but_nothing_to_this_machine(
     kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,6 +109,7 @@ def starting_at(vendor: BucketVendor, down: tuple[float, float]) -> BucketVendor
     return vendor
 
 
+@pytest.mark.row("C6")
 @pytest.mark.parametrize("begins", [0.5, 5.0, 100.0])
 async def test_an_outage_of_thirty_seconds_sends_no_photo_to_the_local_model(
     begins: float,
@@ -125,6 +126,7 @@ async def test_an_outage_of_thirty_seconds_sends_no_photo_to_the_local_model(
     assert len(vendor.failed_at) <= 5 + 5 + 30 / 5
 
 
+@pytest.mark.row("C2")
 @pytest.mark.parametrize("seconds", [(0.04, 0.06), (0.3, 0.5), (1.0, 2.0)])
 @pytest.mark.parametrize("retry_after", [None, 1.0])
 @pytest.mark.parametrize("workers", [32, 64])
@@ -140,6 +142,7 @@ async def test_a_token_bucket_is_used_up_and_seldom_overdrawn(
     assert 2000 / result.seconds >= 0.9 * possible
 
 
+@pytest.mark.row("C2")
 async def test_a_large_bucket_that_runs_dry_in_mid_run_is_used_up_too() -> None:
     vendor = BucketVendor(rate=20, burst=600)
     result = await run(vendor, count=3000, local=PaperLocalModel())
@@ -156,6 +159,7 @@ async def test_configured_limits_leave_nothing_to_refuse() -> None:
     assert 1500 / result.seconds >= 0.9 * 20
 
 
+@pytest.mark.row("C1")
 async def test_retry_after_is_kept_by_every_worker() -> None:
     """Between a refusal that names a pause and the pause's end nothing is sent."""
     vendor = BucketVendor(rate=20, burst=100, retry_after_seconds=5.0)
@@ -166,6 +170,7 @@ async def test_retry_after_is_kept_by_every_worker() -> None:
     assert broken == []
 
 
+@pytest.mark.row("C8")
 async def test_one_poisoned_photo_holds_up_nobody() -> None:
     poison = next(photos(1)).image_hash
     vendor = BucketVendor(rate=1000, burst=1000, poison=poison)
@@ -175,6 +180,7 @@ async def test_one_poisoned_photo_holds_up_nobody() -> None:
     assert result.seconds <= 640 / 64 * 1.5 * 1.35
 
 
+@pytest.mark.row("C7")
 async def test_an_outage_longer_than_patience_sends_photos_on_and_the_vendor_is_tried_again() -> (
     None
 ):
@@ -203,6 +209,7 @@ async def test_a_vendor_that_was_never_there_is_known_within_ten_seconds() -> No
     assert len(vendor.received) <= 16 + 5 + 3
 
 
+@pytest.mark.row("C21")
 @pytest.mark.parametrize("workers", [1, 2, 16])
 async def test_without_a_local_model_a_vendor_that_was_never_there_ends_the_run(
     workers: int,

@@ -124,6 +124,7 @@ def test_a_photo_asked_about_again_is_still_the_photo() -> None:
 # ---- reading: form is forgiven ---------------------------------------------------------------
 
 
+@pytest.mark.row("C13")
 @pytest.mark.parametrize(
     "text",
     [
@@ -145,6 +146,7 @@ def test_an_answer_is_found_in_whatever_it_is_wrapped_in(text: str) -> None:
     assert read_answer(text, TAXONOMY) == READ
 
 
+@pytest.mark.row("C14")
 @pytest.mark.parametrize(
     ("written", "key"),
     [
@@ -186,6 +188,7 @@ def test_a_category_off_the_list_is_an_answer_error_that_says_so(written: str) -
     assert caught.value.off_list
 
 
+@pytest.mark.row("C13")
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -53,6 +53,7 @@ class Driver:
 # ---- breaker ---------------------------------------------------------------------------------
 
 
+@pytest.mark.row("C5")
 def test_five_failures_in_a_row_open_it_and_four_do_not() -> None:
     breaker = Breaker()
     vendor = Driver(breaker)
@@ -221,6 +222,7 @@ def test_a_provider_that_never_answered_is_given_up_within_ten_seconds() -> None
     assert not breaker.answered
 
 
+@pytest.mark.row("C1")
 @pytest.mark.parametrize(
     ("told", "wait", "hopeless"),
     [(60.0, 0.0, False), (61.0, 61.0, False), (119.0, 119.0, False), (3600.0, 3600.0, True)],

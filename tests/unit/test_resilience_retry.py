@@ -171,6 +171,7 @@ async def test_a_second_question_says_what_was_wrong_and_a_smaller_picture_is_ha
     assert smaller.image_hash == photo.image_hash
 
 
+@pytest.mark.row("C5")
 async def test_retries_stay_within_a_tenth_of_the_sends_and_ten() -> None:
     provider = ScriptedProvider([lambda _: unavailable()])
     rules = BreakerRules(failures_in_a_row=10_000, least_calls=10_000)

@@ -1,0 +1,69 @@
+"""Every row of the fault matrix of providers has a test that provokes it; `row` marks say which.
+
+`grep -rn '"C17"' tests` finds them. What a row promises, in a line each:
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+
+ROWS = {
+    "C1": "throttled with any form of Retry-After: kept by all workers, a minute at most",
+    "C2": "throttled without a word of when: the rate is found, 90 % of it used, 5 % refused",
+    "C3": "no money, arrears: the provider is stopped at once",
+    "C4": "a refused key: from the first call on 77, in mid-run the provider is stopped",
+    "C5": "5xx, with HTML in it: retried within the budget, and the breaker opens",
+    "C6": "an outage of 30 s: no photo to the local model, a call a period",
+    "C7": "a longer outage: provisional answers, which the next run upgrades, paid once",
+    "C8": "one photo that always fails: three attempts, and nobody else is held up",
+    "C9": "connections refused, reset, cut, garbled: an unknown outcome is sent again once",
+    "C10": "a black hole, a drip: a deadline for the whole call",
+    "C11": "a reply of 200 MB: read for one at most",
+    "C12": "replies that are no answer: asked once more, then the next",
+    "C13": "answers in odd clothes: fences are taken off, nothing off the list is stored",
+    "C14": "a category off the list: variants are understood, else asked once more",
+    "C15": "refused for its content: not tried again, not offered again for thirty days",
+    "C16": "the SDKs' own retries are off",
+    "C17": "a redirect is refused, nothing goes to its target",
+    "C18": "proxies, SSL_CERT_FILE: honoured; loopback takes no detour",
+    "C19": "TLS that is not to be trusted: nothing is sent, host and reason are named",
+    "C20": "the local model missing or corrupt: 78 where it is needed, else a warning",
+    "C21": "nobody left at all: 69, photos pending, a later run completes",
+    "C22": "--max-calls exact, --max-cost never exceeded",
+}
+
+
+def marked() -> Iterator[tuple[str, str]]:
+    """Yield (row, test) for every `row` mark."""
+    for path in sorted(TESTS.rglob("test_*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                for row in _rows_of(node):
+                    yield row, f"{path.relative_to(TESTS)}::{node.name}"
+
+
+def _rows_of(test: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
+    for mark in test.decorator_list:
+        if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.row":
+            yield from (ast.literal_eval(argument) for argument in mark.args)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row}: {ROWS[row]}")
+def test_a_row_of_the_fault_matrix_has_a_test(row: str) -> None:
+    tests = defaultdict(list)
+    for marked_row, test in marked():
+        tests[marked_row].append(test)
+    assert tests[row], f"nothing provokes {row}: {ROWS[row]}"
+
+
+def test_a_mark_names_a_row_there_is() -> None:
+    known = {row for row, _ in marked()}
+    assert {row for row in known if row.startswith("C")} <= set(ROWS)
