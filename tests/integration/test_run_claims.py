@@ -18,7 +18,7 @@ from tests.support.runs import FaultyCache, Lab, Oracle, counts, hash_of, open_l
 from xintu_cli import pipeline
 from xintu_cli.errors import LeaseLostError, ModelFileError
 from xintu_cli.interfaces import DecodedPhoto
-from xintu_cli.records import Answer, Refusal
+from xintu_cli.records import Answer, Refusal, Settlement
 from xintu_cli.resilience.lease import LeaseBook, Leased
 from xintu_cli.resilience.renewal import renewed_leases
 from xintu_cli.storage.urls import open_lease_keeper
@@ -204,6 +204,36 @@ async def test_the_claims_of_a_slow_run_are_renewed_for_as_long_as_it_lasts(
         assert parts.tally.summary("done", 0, 1.0).llm == 1
     assert tried == [frozenset()] * 8
     assert lab.rows("SELECT * FROM claim") == []
+
+
+# ---- paid and not stored yet -----------------------------------------------------------------
+
+
+class SlowCache(FaultyCache):
+    """A cache that takes its time to write, as a server far away does."""
+
+    stored: int = 0
+
+    async def settle(self, settlement: Settlement) -> None:
+        await anyio.sleep(0.02)
+        await super().settle(settlement)
+        self.stored += len(settlement.answers)
+
+
+async def test_no_more_answers_wait_to_be_stored_than_there_may_be_calls_in_flight(
+    lab: Lab, photo: Path
+) -> None:
+    """So a power cut costs no more than the calls in flight, however slow the cache is."""
+    make_tree(photo.parent, 30)
+    lab.cache = cache = SlowCache(lab.cache)
+    at_stake: list[int] = []
+
+    async def count(number: int, _photo: DecodedPhoto) -> None:
+        at_stake.append(number - cache.stored)
+
+    summary = await lab.run(photo.parent, classifier=Oracle(before=count), workers=3, claims=True)
+    assert summary.llm == 31
+    assert max(at_stake) <= 3
 
 
 # ---- let go ----------------------------------------------------------------------------------

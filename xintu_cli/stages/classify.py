@@ -30,7 +30,7 @@ from xintu_cli.imaging.identity import image_hash
 from xintu_cli.imaging.reading import FileBytes, read_photo
 from xintu_cli.interfaces import Backlog, Classifier, DecodedPhoto, FileIndex
 from xintu_cli.outcomes import Classified, Failed, Outcome, Pending, Returned, Skipped
-from xintu_cli.records import Attempt, FileStatus, Photo, Task
+from xintu_cli.records import Attempt, FileStatus, Photo, Source, Task
 from xintu_cli.stages.claiming import Claims
 from xintu_cli.stages.control import Control
 from xintu_cli.stages.reading import NEVER, ReadRules, new_entry
@@ -90,16 +90,30 @@ async def classify(
     desk: Desk,
     claims: Claims,
 ) -> None:
-    """Settle tasks one by one; handing an outcome over is never cancelled: it may be paid for."""
+    """Settle tasks one by one; handing an outcome over is never cancelled: it may be paid for.
+
+    The next photo is taken when an answer that was paid for is stored: what a power cut can cost
+    is then bounded by the calls in flight, however slow the cache is.
+    """
     async with tasks, outcomes:
         async for task in tasks:
             try:
                 outcome = await _settled_or_cut_short(task, outcomes, desk, claims)
+                receipt = _receipt(outcome, desk.control)
                 with anyio.CancelScope(shield=True):
                     if outcome is not None:
                         await outcomes.send(outcome)
+                if receipt is not None:
+                    await receipt.wait()
             finally:
                 desk.control.task_done()
+
+
+def _receipt(outcome: Outcome | None, control: Control) -> anyio.Event | None:
+    """Return what to wait for before another call may be paid for; None: nothing was."""
+    if isinstance(outcome, Classified) and outcome.answer.source is Source.LLM:
+        return control.receipt(outcome.task.image_hash)
+    return None
 
 
 async def _settled_or_cut_short(

@@ -6,6 +6,7 @@ One object a run; it owns no data that flows.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import anyio
@@ -44,6 +45,7 @@ class Control:
     decoding: CapacityLimiter = field(init=False)
     work: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     _news: Event = field(default_factory=Event)
+    _receipts: dict[str, Event] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.disk = CapacityLimiter(4)
@@ -95,6 +97,16 @@ class Control:
         """Note that a task's outcome is in the sink, or the task back in the backlog."""
         self.in_flight -= 1
         self.tell()
+
+    def receipt(self, image_hash: str) -> Event:
+        """Return the event of this image's answer being safe on a disk; ask before it is sent."""
+        return self._receipts.setdefault(image_hash, Event())
+
+    def stored(self, image_hashes: Iterable[str]) -> None:
+        """Note that what the sink has of these images is in the cache, or in the spool."""
+        for image_hash in image_hashes:
+            if receipt := self._receipts.pop(image_hash, None):
+                receipt.set()
 
     def tell(self) -> None:
         """Wake whoever waits for news."""

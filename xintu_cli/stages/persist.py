@@ -65,8 +65,10 @@ async def persist(
                         await to_thread.run_sync(
                             store.spool.append, settlement, limiter=control.disk
                         )
+                images = [image for image in map(_image_of, batch) if image]
+                control.stored(images)
                 if store.leases:
-                    store.leases.ended(filter(None, map(_image_of, batch)))
+                    store.leases.ended(images)
                 copies = await _keep_here(batch, store, control)
                 await settled.send([_settled(outcome, copies) for outcome in batch])
 
