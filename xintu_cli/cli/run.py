@@ -33,6 +33,7 @@ from xintu_cli.reporting.run_facts import DryRun, RunFacts
 from xintu_cli.reporting.summary import write_summary
 from xintu_cli.settings import Settings
 from xintu_cli.stages.walk import absolute_roots
+from xintu_cli.storage.urls import masked
 from xintu_cli.tally import Tally
 
 
@@ -157,7 +158,7 @@ def _reporter(session: Session, typed: Sequence[bytes], watched: _Watched) -> Re
     facts = RunFacts(
         roots=tuple(typed),
         taxonomy=workspace.taxonomy,
-        cache_url=workspace.cache_url,
+        cache_url=masked(workspace.cache_url),
         language=session.language,
         dry_run=_dry_run(session) if settings.dry_run else None,
     )

@@ -53,6 +53,11 @@ def release(dialect: Dialect, task: str, hashes: Sequence[str], run_id: str) -> 
         )
 
 
+def release_all(_dialect: Dialect, run_id: str) -> Script[None]:
+    """Delete every claim of a run that is over."""
+    yield Statement("DELETE FROM claim WHERE owner = ?", (run_id,))
+
+
 def renew(dialect: Dialect, run_id: str, seconds: float) -> Script[None]:
     """Extend a run's claims that have not run out; those that have must be claimed again."""
     now = yield from clock(dialect)

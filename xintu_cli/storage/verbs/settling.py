@@ -8,7 +8,7 @@ from xintu_cli.records import Answer, Attempt, Settlement, Source
 from xintu_cli.storage.dialect import Dialect
 from xintu_cli.storage.schema import CLASSIFICATION_KEY
 from xintu_cli.storage.script import Script, Statement, batches
-from xintu_cli.storage.verbs.claiming import release
+from xintu_cli.storage.verbs.claiming import release, release_all
 from xintu_cli.storage.verbs.clock import clock, later
 from xintu_cli.storage.verbs.texts import (
     DESCRIPTION_LENGTH,
@@ -52,6 +52,8 @@ def settle(dialect: Dialect, settlement: Settlement) -> Script[None]:
     finished = {image_hash for image_hash, _ in settlement.answers}
     finished.update(settlement.released)
     yield from release(dialect, settlement.task, sorted(finished), settlement.run_id)
+    if settlement.ends_run:
+        yield from release_all(dialect, settlement.run_id)
     if fresh.touched:
         yield from _log_attempts(dialect, settlement, now)
 
