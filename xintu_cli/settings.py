@@ -108,6 +108,7 @@ class Settings(BaseSettings):
     file_timeout_seconds: float = Field(default=60.0, gt=0)
     grace_seconds: float = Field(default=30.0, ge=0)
     max_wait_seconds: float = Field(default=120.0, ge=0)
+    lease_seconds: float | None = Field(default=None, ge=1, le=86_400)
     share_descriptions: bool = True
     prices: str = ""
 
