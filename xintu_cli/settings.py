@@ -48,7 +48,7 @@ class ProviderConfig(BaseModel):
 
     name: str
     kind: Literal["dashscope", "openai", "anthropic"]
-    model: str = ""
+    model: str = Field(default="", max_length=128)
     base_url: str = ""
     api_key_env: str = ""
     api_key_file: Path | None = None
@@ -58,7 +58,7 @@ class ProviderConfig(BaseModel):
     tokens_per_minute: float = Field(default=0.0, ge=0)
     price_in: float | None = Field(default=None, ge=0)
     price_out: float | None = Field(default=None, ge=0)
-    currency: str = ""
+    currency: str = Field(default="", max_length=8)
     api_version: str = ""
     allow_http: bool = False
 

@@ -44,6 +44,9 @@ class Line:
         self._maybe_fail(doing)
         return await self.inner.write(verb, doing=doing)
 
+    async def shrink(self) -> None:
+        await self.inner.shrink()
+
     def _maybe_fail(self, doing: str) -> None:
         if self.is_cut:
             self.failures += 1

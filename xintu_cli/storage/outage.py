@@ -172,3 +172,7 @@ class _PatientConnector:
     async def write(self, verb: Verb[T], *, doing: str) -> T:
         """Run a script as one transaction."""
         return await self._caller.patiently(partial(self._inner.write, verb, doing=doing))
+
+    async def shrink(self) -> None:
+        """Give free space back."""
+        await self._inner.shrink()
