@@ -11,7 +11,6 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +21,9 @@ from xintu_cli.jobs.check import Checked, check
 from xintu_cli.jobs.classify import Terms
 from xintu_cli.locations import expand_home
 from xintu_cli.pipeline import Parts
-from xintu_cli.records import Attempt, ProviderState, RunRow
+from xintu_cli.records import ProviderState, RunRow
 from xintu_cli.routing import Acceptance, Policy
 from xintu_cli.settings import Settings
-from xintu_cli.stages.claiming import ClaimRules
 from xintu_cli.stages.classify import Desk, Encoding
 from xintu_cli.stages.control import Control
 from xintu_cli.stages.lookup import Question, Shelves
@@ -34,8 +32,7 @@ from xintu_cli.stages.reading import ReadRules
 from xintu_cli.stages.walk import WalkPlan, WalkRules
 from xintu_cli.storage.backlog import SqliteBacklog
 from xintu_cli.storage.index import SqliteFileIndex
-from xintu_cli.storage.spool import LocalSpool
-from xintu_cli.storage.urls import masked, open_cache, open_lease_keeper
+from xintu_cli.storage.urls import masked, open_cache
 from xintu_cli.tally import Tally
 from xintu_cli.workspace import Workspace, find_model, open_local_model
 
@@ -47,7 +44,6 @@ if TYPE_CHECKING:
     from xintu_cli.providers.manifest import ModelManifest
     from xintu_cli.providers.onnx import OnnxClassifier
     from xintu_cli.resilience.compose import Surroundings
-    from xintu_cli.resilience.lease import LeaseBook
     from xintu_cli.storage.cache import SqlCache
 
 MEGABYTE = 1024 * 1024
@@ -93,35 +89,30 @@ async def open_run(
     workspace: Workspace, roots: Sequence[bytes], reporter: Reporter
 ) -> AsyncIterator[tuple[Parts, Terms, States]]:
     """Put a run together; what was opened is closed on leaving, in the opposite order."""
-    from xintu_cli.resilience.lease import LeaseBook
-    from xintu_cli.resilience.renewal import renewed_leases
+    from xintu_cli.sharing import outlasting, share
 
     settings, taxonomy, control = workspace.settings, workspace.taxonomy, Control()
     run = RunRow(_new_run_id(), socket.gethostname(), __version__, settings.policy)
     async with AsyncExitStack() as stack:
         cloud = _cloud(workspace)
-        seconds = cloud.lease_seconds if cloud else 0.0
-        book = LeaseBook(seconds=seconds)
-        refused: dict[str, frozenset[str]] = {}
-        abandoned: dict[str, tuple[Attempt, ...]] = {}
-        around = _surroundings(book, refused, abandoned, partial(reporter.notice, problem=True))
+        lease_seconds = cloud.lease_seconds if cloud else 0.0
+        sharing = share(run, lease_seconds, workspace, reporter, control)
         answering = await stack.enter_async_context(
-            _answering(workspace, cloud, around, control, reporter.notice)
+            _answering(workspace, cloud, sharing.surroundings, control, reporter.notice)
         )
-        cache = await stack.enter_async_context(open_shared(workspace))
+        opened = await stack.enter_async_context(open_shared(workspace))
+        cache = outlasting(opened, sharing, workspace)
         index = stack.enter_context(open_local(workspace))
         backlog = stack.enter_context(SqliteBacklog(workspace.locations.state))
         if cloud and not settings.dry_run:
-            keeper = partial(open_lease_keeper, workspace.cache_url)
-            stack.enter_context(renewed_leases(keeper, book, run_id=run.run_id, seconds=seconds))
+            stack.enter_context(sharing.renewed(workspace.cache_url))
         reading = read_rules(settings)
-        leases = book if cloud else None
         question = Question(taxonomy.task, taxonomy.name, answering.acceptance)
         parts = Parts(
             plan=WalkPlan(roots, walk_rules(workspace)),
             reading=reading,
             shelves=Shelves(cache, backlog, question),
-            claims=_claims(run, seconds, leases, refused),
+            claims=sharing.claims,
             desk=Desk(
                 classifier=answering.classifier,
                 index=index,
@@ -130,17 +121,17 @@ async def open_run(
                 edge=answering.edge,
                 to_send=_encoding(settings),
                 control=control,
-                abandoned=abandoned,
+                abandoned=sharing.abandoned,
             ),
             workers=_workers(settings, control),
             store=Store(
                 cache=cache,
                 index=index,
                 backlog=backlog,
-                spool=LocalSpool(workspace.locations.spool_file, cache.cache_id),
+                spool=cache.spool,
                 run_id=run.run_id,
                 task=taxonomy.task,
-                leases=leases,
+                leases=sharing.leases,
             ),
             tally=Tally(run.run_id, cascade=settings.policy is Policy.CASCADE),
             reporter=reporter,
@@ -178,35 +169,6 @@ def _terms(run: RunRow, settings: Settings) -> Terms:
     return Terms(run, settings.grace_seconds, settings.fallback_ok, settings.dry_run)
 
 
-def _claims(
-    run: RunRow, seconds: float, leases: LeaseBook | None, refused: dict[str, frozenset[str]]
-) -> ClaimRules:
-    return ClaimRules(
-        run.run_id,
-        run.host,
-        needed=leases is not None,
-        lease_seconds=seconds,
-        leases=leases,
-        refused=refused,
-    )
-
-
-def _surroundings(
-    book: LeaseBook,
-    refused: dict[str, frozenset[str]],
-    abandoned: dict[str, tuple[Attempt, ...]],
-    notice: Notice,
-) -> Surroundings:
-    from xintu_cli.resilience.compose import Surroundings
-
-    return Surroundings(
-        holds_lease=book,
-        refused_before=lambda image_hash: refused.get(image_hash, frozenset()),
-        abandoned=partial(_abandon, abandoned),
-        notice=notice,
-    )
-
-
 def read_rules(settings: Settings) -> ReadRules:
     """Return how files may be read."""
     return ReadRules(
@@ -226,12 +188,6 @@ def walk_rules(workspace: Workspace) -> WalkRules:
         hidden=settings.hidden,
         own_paths=workspace.own_paths,
     )
-
-
-def _abandon(
-    kept: dict[str, tuple[Attempt, ...]], image_hash: str, attempts: tuple[Attempt, ...]
-) -> None:
-    kept[image_hash] = (*kept.get(image_hash, ()), *attempts)
 
 
 def _cloud(workspace: Workspace) -> Cloud | None:

@@ -72,6 +72,7 @@ class Cloud:
 
     endpoints: tuple[Endpoint, ...]
     prices: PriceTable
+    asked_lease_seconds: float | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -80,7 +81,9 @@ class Cloud:
 
     @property
     def lease_seconds(self) -> float:
-        """How long a claim must last: a few of the slowest provider's calls."""
+        """How long a claim lasts: as asked, else a few of the slowest provider's calls."""
+        if self.asked_lease_seconds is not None:
+            return self.asked_lease_seconds
         slowest = max(endpoint.profile.timeout_seconds for endpoint in self.endpoints)
         return max(_SHORTEST_LEASE_SECONDS, _TIMEOUTS_IN_A_LEASE * slowest)
 
@@ -98,7 +101,7 @@ def find_cloud(settings: Settings, environ: Mapping[str, str]) -> Cloud:
         )
         endpoints.append(Endpoint(config, profile, _price(config, profile, prices)))
     check_limit(settings.max_cost, {each.config.name: each.price for each in endpoints})
-    return Cloud(tuple(endpoints), prices)
+    return Cloud(tuple(endpoints), prices, settings.lease_seconds)
 
 
 def models_in_use(settings: Settings, environ: Mapping[str, str]) -> frozenset[str]:

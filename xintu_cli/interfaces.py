@@ -100,6 +100,9 @@ class Cache(Protocol):
     async def release(self, task: str, hashes: Sequence[str], *, run_id: str) -> None:
         """Give claims back without an answer."""
 
+    async def expired_claims(self) -> int:
+        """Count claims that ran out without a result: calls that may have been paid for."""
+
     async def refused(self, task: str, hashes: Sequence[str]) -> Mapping[str, frozenset[str]]:
         """Return, per image, the providers whose refusal is not yet over."""
 

@@ -213,6 +213,8 @@ class Settlement:
     """Image hashes whose look-up saved a call: `hit_count` grows."""
     released: tuple[str, ...] = ()
     """Image hashes whose claims end without an answer; an answer releases its own."""
+    ends_run: bool = False
+    """Nothing more comes of this run: whatever it still claims is free."""
     settlement_id: str = field(default_factory=lambda: secrets.token_hex(16), compare=False)
     """By which the cache knows that it has written this very settlement before."""
 
@@ -220,7 +222,7 @@ class Settlement:
     def is_empty(self) -> bool:
         """True where there is nothing to tell."""
         news = (self.answers, self.attempts, self.refusals, self.hits, self.released)
-        return not any(news)
+        return not any(news) and not self.ends_run
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class ProviderConfig(BaseModel):
 
     name: str
     kind: Literal["dashscope", "openai", "anthropic"]
-    model: str = ""
+    model: str = Field(default="", max_length=128)
     base_url: str = ""
     api_key_env: str = ""
     api_key_file: Path | None = None
@@ -53,7 +53,7 @@ class ProviderConfig(BaseModel):
     tokens_per_minute: float = Field(default=0.0, ge=0)
     price_in: float | None = Field(default=None, ge=0)
     price_out: float | None = Field(default=None, ge=0)
-    currency: str = ""
+    currency: str = Field(default="", max_length=8)
     api_version: str = ""
     allow_http: bool = False
 
@@ -108,6 +108,7 @@ class Settings(BaseSettings):
     file_timeout_seconds: float = Field(default=60.0, gt=0)
     grace_seconds: float = Field(default=30.0, ge=0)
     max_wait_seconds: float = Field(default=120.0, ge=0)
+    lease_seconds: float | None = Field(default=None, ge=1, le=86_400)
     share_descriptions: bool = True
     prices: str = ""
 

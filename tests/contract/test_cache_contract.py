@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -14,13 +15,15 @@ from tests.support.settlements import (
     DOG,
     OTHER_TASK,
     PHOTOS,
+    RUN,
     TASK,
     attempt,
     llm,
     local,
     settlement,
 )
-from xintu_cli.records import Answer, CachedRow, Classification, Reason, Refusal, Source
+from xintu_cli.records import Answer, CachedRow, Classification, Reason, Refusal, RunRow, Source
+from xintu_cli.routing import Policy
 from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.urls import open_cache
 
@@ -135,6 +138,31 @@ async def test_a_models_text_is_stored_whatever_it_is(cache: SqlCache, text: str
     await cache.settle(settlement((CAT, llm(classification=said, attempts=(failed,)))))
     (answer,) = (await cache.details(TASK, "xintu", [CAT]))[CAT]
     assert text[:5].replace("\ud800", "?") == answer.description[:5]
+
+
+async def test_what_is_longer_or_larger_than_its_column_is_cut_alike_everywhere(
+    cache: SqlCache, database: CacheDatabase
+) -> None:
+    long = "é" * 3_000
+    odd = attempt(provider=long, model=long, error=long, currency=long, tokens_in=10**30, cost=1e30)
+    strange = llm(provider=long, model=long, attempts=(odd, attempt(tokens_out=-5, cost=math.nan)))
+    refused = ((DOG, Refusal(long, long)),)
+    await cache.settle(settlement((CAT, strange), refusals=refused))
+    await cache.claim(TASK, [BIRD], run_id=RUN, host=long, seconds=60)
+    await cache.start_run(RunRow(RUN, long, "0", Policy.CLOUD))
+    await cache.set_labels("xintu", [(CAT, "pets")], who=long)
+    for sql, lengths in (
+        ("SELECT LENGTH(provider), LENGTH(model) FROM classification", (64, 128)),
+        ("SELECT LENGTH(error), LENGTH(currency) FROM request_log WHERE cost > 1", (500, 8)),
+        ("SELECT LENGTH(provider), LENGTH(reason) FROM refusal", (64, 255)),
+        ("SELECT LENGTH(host), 255 FROM claim", (255, 255)),
+        ("SELECT LENGTH(host), 255 FROM run", (255, 255)),
+        ("SELECT LENGTH(who), 64 FROM manual_label", (64, 64)),
+    ):
+        spelled = sql.replace("LENGTH", "CHAR_LENGTH") if database.kind == "mysql" else sql
+        assert database.fetch(spelled) == [lengths], sql
+    ((tokens, money),) = database.fetch("SELECT MAX(tokens_in), MAX(cost) FROM request_log")
+    assert (tokens, float(money)) == (2**31 - 1, 1_000_000.0)
 
 
 # ---- settling twice --------------------------------------------------------------------------

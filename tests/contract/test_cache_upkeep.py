@@ -207,6 +207,19 @@ async def test_answers_go_only_when_they_are_named(cache: SqlCache) -> None:
     assert (await cache.info()).rows["manual_label"] == 1
 
 
+async def test_the_ids_of_settlements_outlive_a_short_log(
+    cache: SqlCache, database: CacheDatabase
+) -> None:
+    """A machine that was away may have them in its spool: replayed, they must count once."""
+    once = settlement((CAT, llm()))
+    await cache.settle(once)
+    database.fetch("UPDATE request_log SET created_at = '2000-01-01 00:00:00.000'")
+    assert (await prune(cache, PruneRules(log_days=0))).request_log == 1
+    await cache.settle(once)
+    assert (await cache.info()).rows["request_log"] == 0
+    assert (await read_statistics(cache, TASK)).providers[0].attempts == 1
+
+
 # ---- checking --------------------------------------------------------------------------------
 
 

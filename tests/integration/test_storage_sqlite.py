@@ -31,7 +31,7 @@ from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.schema import STEPS
 from xintu_cli.storage.sqlite import SqliteConnector
 from xintu_cli.storage.sqlite_schema import prepare, read_version
-from xintu_cli.storage.upkeep import check
+from xintu_cli.storage.upkeep import PruneRules, check, prune
 from xintu_cli.storage.urls import open_cache
 
 pytestmark = pytest.mark.anyio
@@ -265,6 +265,22 @@ async def test_a_writer_waits_for_another_program_and_then_gives_up(tmp_path: Pa
         assert len(await cache.look_up(TASK, "xintu", [photo(2)])) == 1
     finally:
         await connector.close()
+
+
+async def test_a_file_that_pruning_leaves_half_empty_shrinks(tmp_path: Path) -> None:
+    path = tmp_path / "cache.db"
+    async with open_cache(f"sqlite:///{path}") as cache:
+        for start in range(0, 8_000, 2_000):
+            answers = ((photo(number), llm()) for number in range(start, start + 2_000))
+            await cache.settle(settlement(*answers))
+        before = (await cache.info()).size_bytes
+        await prune(cache, PruneRules(log_days=0, task=TASK))
+        after = (await cache.info()).size_bytes
+        assert before is not None
+        assert after is not None
+        assert after < before / 4
+        assert path.stat().st_size == after
+        await cache.settle(settlement((photo(1), llm())))
 
 
 async def test_a_full_disk_loses_nothing_that_was_stored(

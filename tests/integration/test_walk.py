@@ -18,15 +18,8 @@ import pytest
 
 from xintu_cli.errors import RootMissingError, StorageError, UsageError
 from xintu_cli.records import Photo
-from xintu_cli.stages.walk import (
-    BATCH,
-    SYSTEM_NAMES,
-    WalkReport,
-    WalkRules,
-    absolute_roots,
-    outermost,
-    walk_files,
-)
+from xintu_cli.stages.roots import absolute_roots, outermost
+from xintu_cli.stages.walk import BATCH, SYSTEM_NAMES, WalkReport, WalkRules, walk_files
 
 
 def found(*roots: Path | bytes, rules: WalkRules | None = None) -> list[bytes]:

@@ -24,8 +24,8 @@ STATUSES = {"done", "partial", "budget", "interrupted", "failed"}
 
 # What xintu keeps in its state directory, SQLite's companions included; anything else is litter.
 _STATE = re.compile(
-    r"(config\.toml|consent\.json|(cache|index|spool)\.db(-wal|-shm|-journal)?|locks|locks/.+\.lock"
-    r"|models|models/.+)\Z"
+    r"(config\.toml|consent\.json|(cache|index|spool|descriptions)\.db(-wal|-shm|-journal)?"
+    r"|locks|locks/.+\.lock|models|models/.+)\Z"
 )
 _TEMPORARY = re.compile(r"\.(tmp|part)|^\.xintu")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

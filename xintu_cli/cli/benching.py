@@ -13,7 +13,8 @@ from xintu_cli.bootstrap import open_examiner, read_rules, walk_rules
 from xintu_cli.cli.session import Session
 from xintu_cli.jobs.bench import Bench, bench, camera_jpeg, read_some
 from xintu_cli.reporting.escape import json_text
-from xintu_cli.stages.walk import WalkPlan, absolute_roots
+from xintu_cli.stages.roots import absolute_roots
+from xintu_cli.stages.walk import WalkPlan
 from xintu_cli.workspace import find_model
 
 

@@ -62,7 +62,7 @@ def check(
     from xintu_cli.cli.consenting import heeding_consent
     from xintu_cli.cli.session import open_session
     from xintu_cli.cli.tables import CheckTable
-    from xintu_cli.stages.walk import absolute_roots
+    from xintu_cli.stages.roots import absolute_roots
 
     flags = {
         "cache": cache,

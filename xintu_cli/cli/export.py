@@ -62,7 +62,7 @@ def export(
     from xintu_cli.locations import expand_home
     from xintu_cli.reporting.export import ExportFormat, format_for
     from xintu_cli.reporting.outputs import Target, check_writable
-    from xintu_cli.stages.walk import absolute_roots
+    from xintu_cli.stages.roots import absolute_roots
 
     flags = {
         "cache": cache,

@@ -19,7 +19,8 @@ from xintu_cli.jobs.label import LabelDesk, Labelled, label_below, label_rows
 from xintu_cli.reporting.escape import display_text
 from xintu_cli.reporting.labels import read_labels_csv
 from xintu_cli.stages.control import Control
-from xintu_cli.stages.walk import WalkPlan, absolute_roots, walk_files
+from xintu_cli.stages.roots import absolute_roots
+from xintu_cli.stages.walk import WalkPlan, walk_files
 
 _NAMED_FAILURES = 10
 MANY = 20

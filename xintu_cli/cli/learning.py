@@ -22,7 +22,8 @@ from xintu_cli.jobs.looking import Album, Lesson, look_at
 from xintu_cli.jobs.own_labels import fair_shares, known_entries, own_lessons
 from xintu_cli.reporting.escape import display_text
 from xintu_cli.stages.control import Control
-from xintu_cli.stages.walk import WalkPlan, absolute_roots
+from xintu_cli.stages.roots import absolute_roots
+from xintu_cli.stages.walk import WalkPlan
 from xintu_cli.workspace import find_model, head_shelf
 
 if TYPE_CHECKING:

@@ -19,7 +19,9 @@ from xintu_cli.locations import expand_home
 from xintu_cli.reporting.escape import display_text
 from xintu_cli.reporting.outputs import Target, check_writable
 from xintu_cli.reporting.run_facts import RunFacts
-from xintu_cli.stages.walk import WalkPlan, absolute_roots
+from xintu_cli.stages.roots import absolute_roots
+from xintu_cli.stages.walk import WalkPlan
+from xintu_cli.storage.urls import masked
 
 
 def report_paths(session: Session, paths: Sequence[Path], output: Path) -> None:
@@ -31,7 +33,7 @@ def report_paths(session: Session, paths: Sequence[Path], output: Path) -> None:
     facts = RunFacts(
         roots=tuple(os.fsencode(path) for path in paths),
         taxonomy=workspace.taxonomy,
-        cache_url=workspace.cache_url,
+        cache_url=masked(workspace.cache_url),
         language=session.language,
     )
 

@@ -31,7 +31,8 @@ from xintu_cli.reporting.outputs import Target, check_writable
 from xintu_cli.reporting.run_facts import DryRun, RunFacts
 from xintu_cli.reporting.summary import write_summary
 from xintu_cli.settings import Settings
-from xintu_cli.stages.walk import absolute_roots
+from xintu_cli.stages.roots import absolute_roots
+from xintu_cli.storage.urls import masked
 from xintu_cli.tally import Tally
 
 
@@ -184,7 +185,7 @@ def _reporter(
     facts = RunFacts(
         roots=tuple(typed),
         taxonomy=workspace.taxonomy,
-        cache_url=workspace.cache_url,
+        cache_url=masked(workspace.cache_url),
         language=session.language,
         dry_run=dry_run,
     )

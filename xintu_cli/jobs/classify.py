@@ -23,7 +23,8 @@ from xintu_cli.records import RunRow, RunSummary
 from xintu_cli.reporting.notices import Notice
 from xintu_cli.reporting.phrases import speaker
 from xintu_cli.stages.control import Control
-from xintu_cli.stages.walk import WalkPlan, left_out_of, outermost, refuse_lost_root
+from xintu_cli.stages.roots import outermost
+from xintu_cli.stages.walk import WalkPlan, left_out_of, refuse_lost_root
 
 ECHO_SECONDS = 0.02
 """A second signal sooner than this is the first one's echo (a shell that signals the group)."""
@@ -65,6 +66,7 @@ async def classify(
         # Before anything is looked up: what waits there may answer it, and was paid for.
         await parts.store.spool.replay(cache)
         await cache.start_run(terms.run)
+        await _tell_of_dead_runs(parts)
     parts.reporter.start()
     try:
         async with _obeying(signals, parts, ending, terms.grace_seconds):
@@ -85,6 +87,16 @@ async def classify(
             ending.error = ending.error or error
             summary = conclude(parts, terms, ending, time.monotonic() - started)
     return summary, ending.error
+
+
+async def _tell_of_dead_runs(parts: pipeline.Parts) -> None:
+    """Say how many photos were being paid for by runs that ended without a word."""
+    lost = await parts.store.cache.expired_claims() if parts.claims.needed else 0
+    if lost:
+        parts.reporter.notice(
+            f"{lost:,} photo{'s were' if lost > 1 else ' was'} claimed by a run that died: "
+            "what was in flight there may have been paid for without an answer"
+        )
 
 
 def conclude(parts: pipeline.Parts, terms: Terms, ending: Ending, seconds: float) -> RunSummary:

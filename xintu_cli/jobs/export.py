@@ -33,7 +33,8 @@ from xintu_cli.records import (
 from xintu_cli.reporting.export import ExportRow
 from xintu_cli.stages.control import Control
 from xintu_cli.stages.reading import ReadRules
-from xintu_cli.stages.walk import BATCH, WalkPlan, outermost, would_find
+from xintu_cli.stages.roots import outermost
+from xintu_cli.stages.walk import BATCH, WalkPlan, would_find
 from xintu_cli.taxonomy import Taxonomy
 
 FACTS_EDGE = 256

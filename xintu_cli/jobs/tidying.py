@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from xintu_cli.interfaces import FileIndex
-from xintu_cli.stages.walk import outermost
+from xintu_cli.stages.roots import outermost
 
 BATCH = 1000
 

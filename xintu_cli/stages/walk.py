@@ -18,17 +18,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from operator import attrgetter
-from pathlib import Path
 
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectSendStream
 from pathspec import GitIgnoreSpec
 
-from xintu_cli.errors import RootMissingError, StorageError, UsageError
-from xintu_cli.locations import expand_home
+from xintu_cli.errors import StorageError, UsageError
 from xintu_cli.outcomes import Failed, Outcome
 from xintu_cli.records import Photo
 from xintu_cli.stages.control import Control
+from xintu_cli.stages.roots import inside
 
 BATCH = 2_048
 """Most files of a batch. Each costs some ten turns of the loop and hops to threads: with 512, an
@@ -101,46 +100,6 @@ class WalkPlan:
     roots: Sequence[bytes]
     rules: WalkRules
     report: WalkReport = field(default_factory=WalkReport)
-
-
-def absolute_roots(paths: Sequence[Path]) -> tuple[bytes, ...]:
-    """Return the roots as absolute paths, each once.
-
-    A link to a file stands for the file, since it was named. Raises `RootMissingError` for
-    a path that does not exist, `UsageError` for one that is neither a file nor a directory.
-    """
-    roots: list[bytes] = []
-    for path in paths:
-        try:
-            root = os.path.abspath(os.fsencode(expand_home(path)))
-            mode = os.stat(root).st_mode
-            if stat.S_ISREG(mode) and os.path.islink(root):
-                root = os.path.realpath(root)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise RootMissingError(
-                f"there is no file or directory {path}. Check the path; is the disk mounted?"
-            ) from error
-        except OSError as error:
-            raise StorageError(
-                f"cannot read {path}: {error.strerror}. Check the disk and its permissions."
-            ) from error
-        if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
-            raise UsageError(f"{path} is neither a directory nor a file. Name a folder of photos.")
-        roots.append(root)
-    return tuple(dict.fromkeys(roots))
-
-
-def outermost(roots: Sequence[bytes]) -> tuple[bytes, ...]:
-    """Return the roots that lie inside no other one."""
-    return tuple(
-        root
-        for root in roots
-        if not any(other != root and root.startswith(_inside(other)) for other in roots)
-    )
-
-
-def _inside(directory: bytes) -> bytes:
-    return directory.rstrip(b"/") + b"/"
 
 
 def walk_files(
@@ -245,7 +204,7 @@ class _Walker:
         The loop is written out for speed: a file costs 3 µs here, of which the kernel takes
         two; a function call a file would double what is ours.
         """
-        prefix = len(_inside(root))
+        prefix = len(inside(root))
         # One look at a name tells whether it needs a second one.
         special = {os.path.basename(path) for path in self._passed_over} | SYSTEM_NAMES
         patterns = self._excluded is not None or self._included is not None
@@ -282,7 +241,7 @@ class _Walker:
                 status = os.stat(path)
             except OSError:
                 continue  # it leads nowhere, or to itself
-            prefix = len(_inside(root))
+            prefix = len(inside(root))
             if stat.S_ISDIR(status.st_mode) and self._is_wanted(path + b"/", prefix):
                 yield from self._below(path, root)
             elif stat.S_ISREG(status.st_mode) and self._is_wanted(path, prefix):
@@ -328,7 +287,7 @@ class _Walker:
 
     def would_find(self, path: bytes, root: bytes) -> bool:
         """Tell whether a file at `path` would be found below `root`, were it there."""
-        below = path[len(_inside(root)) :]
+        below = path[len(inside(root)) :]
         names = below.split(b"/")
         if not self._rules.hidden and any(n.startswith(b".") or n in SYSTEM_NAMES for n in names):
             return False

@@ -33,7 +33,7 @@ class SqlCache:
     ) -> None:
         self.connector = connector
         self.cache_id = cache_id
-        self._descriptions = descriptions
+        self.descriptions = descriptions
 
     @property
     def url(self) -> str:
@@ -55,14 +55,14 @@ class SqlCache:
         found = await self.connector.read(
             lambda dialect: reading.details(dialect, task, taxonomy, hashes), doing="read from"
         )
-        if self._descriptions is None:
+        if self.descriptions is None:
             return found
-        return described(found, await self._descriptions.details(task, taxonomy, hashes))
+        return described(found, await self.descriptions.details(task, taxonomy, hashes))
 
     async def settle(self, settlement: Settlement) -> None:
         """Write answers, attempts, refusals, hits and released claims in one transaction."""
-        if self._descriptions is not None:
-            await self._descriptions.settle(only_answers(settlement))
+        if self.descriptions is not None:
+            await self.descriptions.settle(only_answers(settlement))
             settlement = without_descriptions(settlement)
         await self.connector.write(
             lambda dialect: settling.settle(dialect, settlement), doing="write to"

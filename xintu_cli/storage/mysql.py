@@ -67,6 +67,9 @@ class MysqlConnector:
         """Run a script as one transaction."""
         return await self._repeat(verb, doing, is_write=True)
 
+    async def shrink(self) -> None:
+        """Do nothing: InnoDB fills the gaps again, and a rebuild is the server's owner's affair."""
+
     async def _repeat(self, verb: Verb[T], doing: str, *, is_write: bool) -> T:
         """Run until the database lets it: deadlocks and lost connections are everyday life."""
         with mysql_errors(self.url, doing=doing):

@@ -25,11 +25,17 @@ from xintu_cli.storage.urls import MysqlAddress, TlsMode
 
 _CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
-_RECYCLE_SECONDS = 240.0
-"""Idle connections are dropped before the five minutes after which firewalls forget them."""
+_IDLE_SECONDS = 20
+"""After so long the server hangs up on a client that says nothing: one that fell asleep in
+mid-transaction (a laptop's lid) would else hold its locks against everybody for eight hours."""
+_RECYCLE_SECONDS = _IDLE_SECONDS - 5.0
+"""Idle connections are dropped before the server does it."""
 
 _PLAIN = "mysql_clear_password"
-_SQL_MODE = "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', group_concat_max_len = 16777216"
+_SQL_MODE = (
+    "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', group_concat_max_len = 16777216,"
+    f" wait_timeout = {_IDLE_SECONDS}"
+)
 """The driver puts it after `SET sql_mode=`, where further variables may follow for the price
 of none. MariaDB bounds JSON_ARRAYAGG by `group_concat_max_len`, 1 MB by default."""
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"

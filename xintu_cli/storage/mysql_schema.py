@@ -48,12 +48,25 @@ async def ensure_usable(connector: Connector, steps: Sequence[Step] = STEPS) -> 
 
 
 async def take_missing_steps(connector: Connector, steps: Sequence[Step] = STEPS) -> int:
-    """Take the database through the steps it lacks; return how many those were."""
+    """Take the database through the steps it lacks; return how many those were.
+
+    Where it lacks none, reading is enough, and the right to read.
+    """
+    cache = f"the cache {connector.url}"
+    meta = await connector.read(_read_meta_if_any, doing="migrate")
+    if meta and usable_version(cache, meta, steps) == steps[-1].number:
+        return 0
 
     def take(dialect: Dialect) -> Script[int]:
-        return _take_steps(dialect, f"the cache {connector.url}", steps)
+        return _take_steps(dialect, cache, steps)
 
-    return await connector.write(take, doing="migrate")
+    try:
+        return await connector.write(take, doing="migrate")
+    except CredentialsError as error:
+        raise CredentialsError(
+            f"cannot make the tables of {cache}: this user may not ({error.__cause__}). Run "
+            "`xintu cache migrate` as a user who has CREATE, ALTER and INDEX there as well."
+        ) from error
 
 
 def _read_meta_if_any(dialect: Dialect) -> Script[dict[str, str]]:

@@ -62,6 +62,9 @@ class Connector(Protocol):
     async def write(self, verb: Verb[T], *, doing: str) -> T:
         """Run a script as one transaction."""
 
+    async def shrink(self) -> None:
+        """Give free space back to the disk, where that is ours to do and worth its while."""
+
 
 def batches(values: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
     """Cut a sequence into slices of at most `size`."""

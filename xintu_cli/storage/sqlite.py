@@ -36,6 +36,9 @@ T = TypeVar("T")
 _READ_SECONDS = 60.0
 _WRITE_SECONDS = localfile.BUSY_SECONDS + 15.0
 _CLOSE_SECONDS = 5.0
+_SHRINK_SECONDS = 600.0
+_FEW_PAGES = 256
+"""A megabyte is not worth rewriting a file for."""
 _CACHE_KIB = 32_768
 """Each connection's page cache: hashes are random keys, so a rescan of 100 000 photos reads
 all over a 26 MB cache; with SQLite's default of 2 MB look-ups take 1.5 times as long."""
@@ -138,6 +141,10 @@ class SqliteConnector:
         """Run a script as one transaction on the writer."""
         return await self._run(self._writer, partial(_write, verb=verb), doing, _WRITE_SECONDS)
 
+    async def shrink(self) -> None:
+        """Rewrite a file that is half empty; below that the gaps are filled again soon enough."""
+        await self._run(self._writer, _vacuum_if_half_empty, "shrink", _SHRINK_SECONDS)
+
     async def _run(
         self,
         connection: _Connection,
@@ -213,6 +220,14 @@ def _read(connection: sqlite3.Connection, *, verb: Verb[T]) -> T:
         return _transact(connection, "BEGIN", verb)
     finally:
         connection.text_factory = str
+
+
+def _vacuum_if_half_empty(connection: sqlite3.Connection) -> None:
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    if free > _FEW_PAGES and 2 * free >= pages:
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _lossy_text(value: bytes) -> str:

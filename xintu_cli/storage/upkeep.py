@@ -19,6 +19,9 @@ from xintu_cli.storage.script import BATCH, Script, Statement
 from xintu_cli.storage.verbs.clock import clock, later
 
 _DAY_SECONDS = 86_400
+_KEEP_SETTLEMENTS_DAYS = 90
+"""However short the log: a machine that was away may still have some of them in its spool, and
+without their ids they would count twice, and undo younger answers."""
 _KEEP_CLAIMS_DAYS = 1
 """Claims that ran out stay a day: until then a run may report them as possibly paid."""
 
@@ -78,19 +81,25 @@ def _tasks(_dialect: Dialect) -> Script[list[TaskLine]]:
 
 
 async def prune(cache: SqlCache, rules: PruneRules, *, dry_run: bool = False) -> Pruned:
-    """Delete what the rules say, a thousand rows a transaction; `dry_run` only counts."""
+    """Delete what the rules say, a thousand rows a transaction; `dry_run` only counts.
+
+    A file whose larger part is free space then gives that back.
+    """
     now = await cache.connector.read(clock, doing="read from")
 
     def before(days: int) -> str:
         return later(now, seconds=-days * _DAY_SECONDS)
 
     delete = _Sweep(cache, dry_run=dry_run)
-    return Pruned(
+    pruned = Pruned(
         request_log=await delete.rows(
             "request_log", "id", "created_at < ?", (before(rules.log_days),), first=-1
         ),
         settlement=await delete.rows(
-            "settlement", "settlement_id", "settled_at < ?", (before(rules.log_days),)
+            "settlement",
+            "settlement_id",
+            "settled_at < ?",
+            (before(max(rules.log_days, _KEEP_SETTLEMENTS_DAYS)),),
         ),
         claim=await delete.rows(
             "claim", "image_hash", "expires_at < ?", (before(_KEEP_CLAIMS_DAYS),)
@@ -101,6 +110,9 @@ async def prune(cache: SqlCache, rules: PruneRules, *, dry_run: bool = False) ->
         ),
         task_answers=await delete.answers("task = ?", rules.task),
     )
+    if pruned.total and not dry_run:
+        await cache.connector.shrink()
+    return pruned
 
 
 async def check(cache: SqlCache) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xintu_cli.records import Source
 from xintu_cli.storage.dialect import Dialect
 from xintu_cli.storage.script import Script, Statement, batches
 from xintu_cli.storage.verbs.clock import clock, later
@@ -53,6 +54,11 @@ def release(dialect: Dialect, task: str, hashes: Sequence[str], run_id: str) -> 
         )
 
 
+def release_all(_dialect: Dialect, run_id: str) -> Script[None]:
+    """Delete every claim of a run that is over."""
+    yield Statement("DELETE FROM claim WHERE owner = ?", (run_id,))
+
+
 def renew(dialect: Dialect, run_id: str, seconds: float) -> Script[None]:
     """Extend a run's claims that have not run out; those that have must be claimed again."""
     now = yield from clock(dialect)
@@ -63,7 +69,16 @@ def renew(dialect: Dialect, run_id: str, seconds: float) -> Script[None]:
 
 
 def expired_claims(dialect: Dialect) -> Script[int]:
-    """Count claims that ran out without a result: calls that may have been paid for."""
+    """Count claims that ran out without a result: calls that may have been paid for.
+
+    A run that dies between claiming a photo and seeing that it was answered meanwhile leaves
+    a claim behind that means nothing.
+    """
     now = yield from clock(dialect)
-    reply = yield Statement("SELECT COUNT(*) FROM claim WHERE expires_at < ?", (now,))
+    reply = yield Statement(
+        "SELECT COUNT(*) FROM claim WHERE expires_at < ? AND NOT EXISTS"
+        " (SELECT 1 FROM classification WHERE classification.image_hash = claim.image_hash"
+        f" AND classification.task = claim.task AND source = '{Source.LLM}')",
+        (now,),
+    )
     return int(reply.rows[0][0])

@@ -6,6 +6,7 @@ from xintu_cli.records import RunRow, RunSummary
 from xintu_cli.storage.dialect import Dialect
 from xintu_cli.storage.schema import RUN_COLUMNS, RUN_COUNTS
 from xintu_cli.storage.script import Script, Statement
+from xintu_cli.storage.verbs.claiming import release_all
 from xintu_cli.storage.verbs.clock import clock
 from xintu_cli.storage.verbs.texts import HOST_LENGTH, storable
 
@@ -20,7 +21,11 @@ def start_run(dialect: Dialect, run: RunRow) -> Script[None]:
 
 
 def finish_run(dialect: Dialect, summary: RunSummary) -> Script[None]:
-    """Complete the run's row with its counts; make one if its start could not be written."""
+    """Complete the run's row with its counts; make one if its start could not be written.
+
+    Claims that it still has it will not use any more.
+    """
+    yield from release_all(dialect, summary.run_id)
     now = yield from clock(dialect)
     counts = tuple(getattr(summary, count) for count in RUN_COUNTS)
     replaced = (

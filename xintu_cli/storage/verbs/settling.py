@@ -8,15 +8,18 @@ from xintu_cli.records import Answer, Attempt, Settlement, Source
 from xintu_cli.storage.dialect import Dialect
 from xintu_cli.storage.schema import CLASSIFICATION_KEY
 from xintu_cli.storage.script import Script, Statement, batches
-from xintu_cli.storage.verbs.claiming import release
+from xintu_cli.storage.verbs.claiming import release, release_all
 from xintu_cli.storage.verbs.clock import clock, later
 from xintu_cli.storage.verbs.texts import (
+    CURRENCY_LENGTH,
     DESCRIPTION_LENGTH,
     ERROR_LENGTH,
     MODEL_LENGTH,
     NAME_LENGTH,
     REASON_LENGTH,
     storable,
+    storable_money,
+    storable_tokens,
 )
 
 REFUSAL_DAYS = 30
@@ -52,6 +55,8 @@ def settle(dialect: Dialect, settlement: Settlement) -> Script[None]:
     finished = {image_hash for image_hash, _ in settlement.answers}
     finished.update(settlement.released)
     yield from release(dialect, settlement.task, sorted(finished), settlement.run_id)
+    if settlement.ends_run:
+        yield from release_all(dialect, settlement.run_id)
     if fresh.touched:
         yield from _log_attempts(dialect, settlement, now)
 
@@ -96,10 +101,10 @@ def _answer_row(
         answer.prompt_version,
         answer.preparation_version,
         str(answer.reason),
-        tokens_in,
-        tokens_out,
-        sum(costs) if costs else None,
-        currencies[-1] if currencies else "",
+        storable_tokens(tokens_in),
+        storable_tokens(tokens_out),
+        storable_money(sum(costs) if costs else None),
+        storable(currencies[-1] if currencies else "", CURRENCY_LENGTH),
         now,
         settlement.run_id,
     )
@@ -192,10 +197,10 @@ def _log_row(
         storable(attempt.model, MODEL_LENGTH),
         attempt.outcome,
         attempt.latency_ms,
-        attempt.tokens_in,
-        attempt.tokens_out,
-        attempt.cost,
-        attempt.currency,
+        storable_tokens(attempt.tokens_in),
+        storable_tokens(attempt.tokens_out),
+        storable_money(attempt.cost),
+        storable(attempt.currency, CURRENCY_LENGTH),
         attempt.number,
         storable(attempt.error, ERROR_LENGTH),
         now,
@@ -213,13 +218,13 @@ def _daily_rows(day: str, attempts: Sequence[Attempt]) -> list[tuple[object, ...
             provider,
             model,
             str(group[-1].source),
-            next((a.currency for a in group if a.currency), ""),
+            storable(next((a.currency for a in group if a.currency), ""), CURRENCY_LENGTH),
             len(group),
             sum(a.outcome == "ok" for a in group),
             sum(a.latency_ms for a in group),
-            sum(a.tokens_in or 0 for a in group),
-            sum(a.tokens_out or 0 for a in group),
-            sum(a.cost or 0.0 for a in group),
+            sum(storable_tokens(a.tokens_in) or 0 for a in group),
+            sum(storable_tokens(a.tokens_out) or 0 for a in group),
+            storable_money(sum(storable_money(a.cost) or 0.0 for a in group)),
             sum(a.cost is None for a in group),
         )
         for (provider, model), group in sorted(rows.items())

@@ -1,0 +1,170 @@
+"""A run's cache while its database is away: who waits, who does not, what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.support.databases import CacheDatabase
+from tests.support.settlements import RUN, TASK, llm, photo, settlement
+from xintu_cli.errors import CacheUnreachableError
+from xintu_cli.records import RunRow, RunSummary
+from xintu_cli.routing import Policy
+from xintu_cli.storage.cache import SqlCache
+from xintu_cli.storage.outage import Outage, OutlastingCache
+from xintu_cli.storage.script import Connector, T, Verb
+from xintu_cli.storage.spool import LocalSpool
+from xintu_cli.storage.urls import open_cache
+from xintu_cli.tally import Tally
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class Line:
+    """A connector whose database can be away; it counts the calls that found it so."""
+
+    inner: Connector
+    is_cut: bool = False
+    failures: int = 0
+
+    @property
+    def url(self) -> str:
+        return self.inner.url
+
+    async def read(self, verb: Verb[T], *, doing: str) -> T:
+        self._maybe_fail(doing)
+        return await self.inner.read(verb, doing=doing)
+
+    async def write(self, verb: Verb[T], *, doing: str) -> T:
+        self._maybe_fail(doing)
+        return await self.inner.write(verb, doing=doing)
+
+    async def shrink(self) -> None:
+        await self.inner.shrink()
+
+    def _maybe_fail(self, doing: str) -> None:
+        if self.is_cut:
+            self.failures += 1
+            raise CacheUnreachableError(f"cannot {doing} the cache.")
+
+
+@dataclass
+class Lab:
+    """A run's cache, the line to its database, its spool, and what it told."""
+
+    cache: OutlastingCache
+    line: Line
+    spool: LocalSpool
+    outage: Outage
+    real: SqlCache
+    notices: list[str]
+    hurry: list[bool] = field(default_factory=list)
+
+
+@pytest.fixture
+async def lab(database: CacheDatabase, tmp_path: Path) -> AsyncIterator[Lab]:
+    notices: list[str] = []
+    hurry: list[bool] = []
+    async with open_cache(database.url) as real:
+        line = Line(real.connector)
+        spool = LocalSpool(tmp_path / "spool.db", real.cache_id)
+        outage = Outage(patience_seconds=30.0, notice=notices.append, hurried=lambda: bool(hurry))
+        cache = OutlastingCache(SqlCache(line, real.cache_id), spool, outage)
+        yield Lab(cache, line, spool, outage, real, notices, hurry)
+
+
+async def begin(lab: Lab) -> None:
+    await lab.cache.start_run(RunRow(RUN, "here", "0", Policy.CLOUD))
+
+
+def finished() -> RunSummary:
+    return Tally(RUN).summary("done", 0, 1.0)
+
+
+async def test_before_a_run_has_begun_nothing_is_waited_for_and_nothing_spooled(lab: Lab) -> None:
+    lab.line.is_cut = True
+    with pytest.raises(CacheUnreachableError):
+        await begin(lab)
+    with pytest.raises(CacheUnreachableError):
+        await lab.cache.look_up(TASK, "xintu", [photo(1)])
+    lab.spool.append(settlement((photo(1), llm())))
+    with pytest.raises(CacheUnreachableError):
+        await lab.spool.replay(lab.cache)
+    assert lab.spool.waiting() == 1
+    assert lab.notices == []
+
+
+async def test_readers_wait_and_find_what_was_spooled_meanwhile(lab: Lab) -> None:
+    await begin(lab)
+    lab.line.is_cut = True
+    await lab.cache.settle(settlement((photo(1), llm())))
+    assert lab.outage.is_on
+    assert lab.spool.waiting() == 1
+    found: list[str] = []
+
+    async def read() -> None:
+        found.extend(await lab.cache.look_up(TASK, "xintu", [photo(1), photo(2)]))
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(read)
+            await anyio.wait_all_tasks_blocked()
+            assert found == []
+            await lab.cache.settle(settlement((photo(2), llm())))
+            lab.line.is_cut = False
+    assert set(found) == {photo(1), photo(2)}
+    assert lab.spool.waiting() == 0
+    assert [notice.split()[0] for notice in lab.notices] == ["cannot", "the"], "said once each"
+
+
+async def test_settlements_go_the_straight_way_again_once_the_database_is_back(lab: Lab) -> None:
+    await begin(lab)
+    lab.line.is_cut = True
+    await lab.cache.settle(settlement((photo(1), llm())))
+    lab.line.is_cut = False
+    await lab.cache.settle(settlement((photo(2), llm())))
+    assert lab.spool.waiting() == 2, "nobody has looked whether it is back"
+    await lab.cache.look_up(TASK, "xintu", [photo(1)])
+    await lab.cache.settle(settlement((photo(3), llm())))
+    assert lab.spool.waiting() == 0
+    assert (await lab.real.info()).rows["classification"] == 3
+
+
+async def test_a_run_that_wants_to_end_waits_no_longer(lab: Lab) -> None:
+    await begin(lab)
+    lab.line.is_cut = True
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+
+            async def read() -> None:
+                with pytest.raises(CacheUnreachableError):
+                    await lab.cache.look_up(TASK, "xintu", [photo(1)])
+
+            group.start_soon(read)
+            await anyio.wait_all_tasks_blocked()
+            lab.hurry.append(True)
+
+
+async def test_the_claims_of_a_run_that_ends_in_an_outage_do_not_outlast_it(lab: Lab) -> None:
+    await begin(lab)
+    assert await lab.cache.claim(TASK, [photo(1)], run_id=RUN, host="here", seconds=600)
+    lab.line.is_cut = True
+    lab.hurry.append(True)
+    with pytest.raises(CacheUnreachableError):
+        await lab.cache.finish_run(finished())
+    assert lab.spool.waiting() == 1
+    assert await lab.spool.replay(lab.real) == 1
+    other = "b" * 32
+    assert await lab.real.claim(TASK, [photo(1)], run_id=other, host="there", seconds=60)
+
+
+async def test_a_run_that_ends_gives_all_its_claims_back(lab: Lab) -> None:
+    await begin(lab)
+    assert await lab.cache.claim(TASK, [photo(1)], run_id=RUN, host="here", seconds=600)
+    await lab.cache.finish_run(finished())
+    assert (await lab.real.info()).rows["claim"] == 0
