@@ -10,7 +10,7 @@ TESTS  ?= tests
 PHOTOS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check format lint types imports unit bench demo picture wheel wheel-check clean
+.PHONY: help setup test check format lint types imports unit proof bench demo picture wheel wheel-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ imports: setup
 
 unit: setup
 	$(BIN)/python -m pytest tests/unit
+
+proof: setup ## kill and interrupt cloud runs a few hundred times, at random and at every n-th write
+	XINTU_TEST_ROUNDS=20 $(BIN)/python -m pytest tests/acceptance/test_paid_once.py
 
 bench: setup ## measure against bare loops, as one table; ONLY=rescan for one row
 	$(BIN)/python -m tests.benchmarks $(ONLY)

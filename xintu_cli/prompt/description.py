@@ -10,7 +10,11 @@ _LONGEST_DESCRIPTION = 200
 
 _LINK = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\S+", re.IGNORECASE)
 _NUMBER = re.compile(r"\d(?:[\s./-]?\d){4,}[0-9Xx]?")
-_QUOTED = re.compile('["“「『][^"”」』]{1,200}["”」』]')
+_QUOTED = re.compile(
+    '["“「『][^"”」』]{1,200}["”」』]'
+    # A single quote opens a quotation where no letter stands before it: elsewhere it is a cat's.
+    r"|(?<!\w)['‘][^'’]{1,200}['’](?!\w)"
+)
 
 
 def clean_description(value: Any) -> str:

@@ -1,14 +1,12 @@
 """Classify: a worker takes a task, reads and decodes its photo, asks the classifier.
 
-N workers run this over clones of one stream, so N bounds what is in flight. The file's bytes
-are hashed again before they are decoded: a wrong answer never lands under a right hash.
+N workers run this over clones of one stream, so N bounds what is in flight, and what is paid
+for and not stored yet.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
-from typing import NamedTuple
 
 import anyio
 from anyio import to_thread
@@ -25,34 +23,20 @@ from xintu_cli.errors import (
     VanishedPhotoError,
     XintuError,
 )
-from xintu_cli.imaging.decode import decode
-from xintu_cli.imaging.identity import image_hash
-from xintu_cli.imaging.reading import FileBytes, read_photo
-from xintu_cli.interfaces import Backlog, Classifier, DecodedPhoto, FileIndex
+from xintu_cli.interfaces import Backlog, Classifier, FileIndex
 from xintu_cli.outcomes import Classified, Failed, Outcome, Pending, Returned, Skipped
 from xintu_cli.records import Attempt, FileStatus, Photo, Source, Task
 from xintu_cli.stages.claiming import Claims
 from xintu_cli.stages.control import Control
+from xintu_cli.stages.preparing import Changed, Encoding, Preparation, prepare
 from xintu_cli.stages.reading import NEVER, ReadRules, new_entry
+
+__all__ = ["Desk", "Encoding", "classify"]
 
 MOST_CHANGES = 3
 """How often a photo may change under our hands before it is left to a later run."""
 MOST_LOST_CLAIMS = 3
 """How often a photo's claim may run out before it is left to a later run."""
-
-
-class _Changed(NamedTuple):
-    """What was read is not what was looked up: the file's present stat and image hash."""
-
-    photo: Photo
-    image_hash: str
-
-
-class Encoding(NamedTuple):
-    """What a photo is brought down to before it is sent: pixels of its edge, bytes."""
-
-    max_edge: int
-    max_bytes: int
 
 
 class Desk:
@@ -74,9 +58,7 @@ class Desk:
         self.classifier = classifier
         self.index = index
         self.backlog = backlog
-        self.rules = rules
-        self.edge = edge
-        self.to_send = to_send
+        self.preparation = Preparation(rules, edge, to_send)
         self.control = control
         self.changes: Counter[bytes] = Counter()
         self.lost_claims: Counter[str] = Counter()
@@ -136,8 +118,8 @@ async def _settle(task: Task, desk: Desk, claims: Claims) -> Outcome | None:
     try:
         if over := _asking_is_over(task, control):
             return over
-        photo = await _prepare(task, desk)
-        if isinstance(photo, _Changed):
+        photo = await prepare(task, desk.preparation, control)
+        if isinstance(photo, Changed):
             return await _send_back(task, photo, desk, claims)
         control.disk_answered()
         # Dozens may have waited for their turn to be prepared when the signal came.
@@ -199,55 +181,7 @@ async def _without_photo(task: Task, error: PhotoError, desk: Desk, claims: Clai
             return Pending(task, str(error))
 
 
-async def _prepare(task: Task, desk: Desk) -> DecodedPhoto | _Changed:
-    """Read and decode in threads; a disk that does not answer costs this photo alone.
-
-    One token covers both hops, so that no more files than tokens are in memory whole.
-    """
-    async with desk.control.preparing:
-        with anyio.move_on_after(desk.rules.timeout_seconds) as patience:
-            file = await to_thread.run_sync(
-                partial(_read_again, task.path, desk.rules),
-                abandon_on_cancel=True,
-                limiter=desk.control.reading,
-            )
-        if patience.cancelled_caught:
-            desk.control.stuck_threads += 1
-            reason = f"no answer from the disk for {desk.rules.timeout_seconds:g} s"
-            raise UnreadablePhotoError(reason, lasting=False, root_gone=True)
-        return await to_thread.run_sync(
-            partial(_decode, file, task, desk), limiter=desk.control.decoding
-        )
-
-
-def _read_again(path: bytes, rules: ReadRules) -> FileBytes | None:
-    """Read a file that could be read when it was hashed; blocks.
-
-    What is wrong with it now is this file's own, and nothing to be remembered of its image.
-    """
-    try:
-        return read_photo(
-            path, size_limit_bytes=rules.size_limit_bytes, follow_symlinks=rules.follow_symlinks
-        )
-    except UnreadablePhotoError as error:
-        raise UnreadablePhotoError(str(error), lasting=False, root_gone=error.root_gone) from error
-
-
-def _decode(file: FileBytes | None, task: Task, desk: Desk) -> DecodedPhoto | _Changed:
-    """Hash the very bytes that are decoded; blocks."""
-    if file is None:
-        raise UnreadablePhotoError("it is no photo any more", lasting=False)
-    present = image_hash(file.data)
-    if present != task.image_hash:
-        return _Changed(file.photo, present)
-    photo = decode(file.data, image_hash=present, edge=desk.edge)
-    if desk.to_send is not None:
-        # Hundreds wait for their replies at once: each holds its JPEG, not 2.4 MB of pixels.
-        photo.compact(max_edge=desk.to_send.max_edge, max_bytes=desk.to_send.max_bytes)
-    return photo
-
-
-async def _send_back(task: Task, changed: _Changed, desk: Desk, claims: Claims) -> Outcome | None:
+async def _send_back(task: Task, changed: Changed, desk: Desk, claims: Claims) -> Outcome | None:
     """Queue the file under its present hash; other files of the old image keep their place."""
     desk.changes[task.path] += 1
     if desk.changes[task.path] > MOST_CHANGES:
@@ -258,7 +192,7 @@ async def _send_back(task: Task, changed: _Changed, desk: Desk, claims: Claims) 
     return None
 
 
-def _requeue(task: Task, changed: _Changed, desk: Desk) -> None:
+def _requeue(task: Task, changed: Changed, desk: Desk) -> None:
     entry = new_entry(
         changed.photo,
         FileStatus.PHOTO,
