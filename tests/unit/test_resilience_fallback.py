@@ -177,14 +177,10 @@ async def test_a_refusal_is_not_forgotten_where_nobody_is_left() -> None:
 
 
 async def test_a_broken_model_file_does_not_take_what_was_sent_with_it() -> None:
-    abandoned: list[Attempt] = []
     broken = PaperLocalModel(error=ModelFileError("sha256"))
-    fallback = Fallback(
-        [first(OUT)], broken, abandoned=lambda _, attempts: abandoned.extend(attempts)
-    )
-    with pytest.raises(ModelFileError):
-        await fallback.classify(PHOTO)
-    assert [a.outcome for a in abandoned] == ["unavailable"]
+    with pytest.raises(UnansweredPhotoError, match="sha256") as raised:
+        await Fallback([first(OUT)], broken).classify(PHOTO)
+    assert [a.outcome for a in raised.value.attempts] == ["unavailable"]
 
 
 async def test_a_local_model_that_fails_too_leaves_the_photo_for_a_later_run() -> None:
