@@ -86,7 +86,9 @@ def open_local_model(workspace: Workspace) -> OnnxClassifier:
 
     manifest = find_model(workspace)
     head = head_shelf(workspace, manifest).in_use()
-    return OnnxClassifier(manifest, workspace.taxonomy, head=head)
+    # A model that travels with xintu was tried when it was made.
+    proven = manifest.directory.parent == data_directory("models")
+    return OnnxClassifier(manifest, workspace.taxonomy, head=head, proven=proven)
 
 
 @dataclass(frozen=True, slots=True)

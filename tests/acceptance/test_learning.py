@@ -331,6 +331,28 @@ def test_photos_that_cannot_be_learnt_from_are_named_and_left_out(
     assert "neither is learnt from" in finished.stderr
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("width = 8", "width = 16", "has the shape"),
+        ('"green", "blue"]', '"green"]', "3 values for 2 labels"),
+        ('probabilities = "answer"', 'probabilities = "scores2"', "no output 'scores2'"),
+        ('labels = ["red", "green", "blue"]', "", "needs either 'labels'"),
+    ],
+)
+def test_a_model_of_ones_own_that_is_not_as_described_is_told_before_the_run(
+    home: Home, model: Path, colours: Path, old: str, new: str, said: str
+) -> None:
+    text = (model / "model.toml").read_text(encoding="utf-8")
+    assert old in text
+    (model / "model.toml").write_text(text.replace(old, new), encoding="utf-8")
+    photos = draw(home.path / "photos", SHADES["red"], 1)
+    finished, summary = home.summary(photos, "--model", model, "--taxonomy", colours)
+    assert finished.exit_code == 78, finished
+    assert said in finished.stderr
+    assert summary["found"] == 0
+
+
 def exchanged(home: Home) -> None:
     [weights] = [path for path in heads(home) if path.suffix == ".npz"]
     weights.write_bytes(weights.read_bytes().replace(b"bias", b"bass"))
