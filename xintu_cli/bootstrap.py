@@ -212,6 +212,7 @@ async def _answering(
     if cloud is None:
         if isinstance(local, ModelFileError):
             raise local
+        await local.verify()
         yield Answering(local, _acceptance(workspace, local), local.needed_edge)
         return
     from xintu_cli.cloud import open_cloud, sound_model

@@ -86,7 +86,9 @@ def open_local_model(workspace: Workspace) -> OnnxClassifier:
 
     manifest = find_model(workspace)
     head = head_shelf(workspace, manifest).in_use()
-    return OnnxClassifier(manifest, workspace.taxonomy, head=head)
+    # A model that travels with xintu was tried when it was made.
+    proven = manifest.directory.parent == data_directory("models")
+    return OnnxClassifier(manifest, workspace.taxonomy, head=head, proven=proven)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def installed_models(workspace: Workspace, name: str | None = None) -> list[Inst
     """List the models of this installation and of the user, or the one that `name` names."""
     from xintu_cli.providers.manifest import load_manifest
 
-    if name is not None and ("/" in name or os.sep in name):
+    if name is not None and is_directory(name):
         directories = [expand_home(name)]
     else:
         homes = (workspace.locations.models, data_directory("models"))
@@ -121,6 +123,11 @@ def installed_models(workspace: Workspace, name: str | None = None) -> list[Inst
             manifest = error
         models.append(InstalledModel(directory.name, directory, manifest))
     return models
+
+
+def is_directory(model: str) -> bool:
+    """Tell a directory from the name of an installed model."""
+    return "/" in model or os.sep in model
 
 
 def _no_such_model(name: str) -> ConfigurationError:

@@ -32,9 +32,9 @@ def test_a_head_survives_being_kept(tmp_path: Path) -> None:
     kept_head(tmp_path, head())
     kept = shelf(tmp_path).in_use()
     assert kept is not None
-    assert np.array_equal(kept.head().weight, head().weight)
-    assert kept.head().prior == 0.5
-    assert kept.head().categories == ("cat", "dog")
+    assert np.array_equal(kept.head(5).weight, head().weight)
+    assert kept.head(5).prior == 0.5
+    assert kept.head(5).categories == ("cat", "dog")
 
 
 def test_what_was_said_of_its_photos_is_kept_with_it(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_damaged_or_foreign_head_is_told(
 def use(directory: Path) -> Head:
     kept = KeptHead.read(directory)
     kept.check(base=BASE, taxonomy="animals")
-    return kept.head()
+    return kept.head(5)
 
 
 def without_its_head(directory: Path) -> None:
@@ -150,7 +150,7 @@ def test_what_a_killed_adoption_left_is_in_nobodys_way(tmp_path: Path) -> None:
     half.mkdir(parents=True)
     (half / WEIGHTS_NAME).write_bytes(b"half")
     assert shelf(tmp_path).in_use() is None
-    assert np.array_equal(kept_head(tmp_path, head()).head().weight, head().weight)
+    assert np.array_equal(kept_head(tmp_path, head()).head(5).weight, head().weight)
 
 
 def test_a_place_that_takes_no_files_is_told_and_the_present_head_stays(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ STATUSES = {"done", "partial", "budget", "interrupted", "failed"}
 # What xintu keeps in its state directory, SQLite's companions included; anything else is litter.
 _STATE = re.compile(
     r"(config\.toml|consent\.json|(cache|index|spool|descriptions)\.db(-wal|-shm|-journal)?"
-    r"|locks|locks/.+\.lock|models|models/.+)\Z"
+    r"|locks|locks/.+\.lock|models|models/.+|heads(/[^/.]+-[0-9a-f]{8}){0,2}"
+    r"|heads(/[^/]+){2}/(in-use\.json|[0-9-]{11}[0-9a-f]{12}(/head\.(json|npz))?))\Z"
 )
 _TEMPORARY = re.compile(r"\.(tmp|part)|^\.xintu")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

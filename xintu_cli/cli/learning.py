@@ -186,5 +186,7 @@ def _notes(
             "macro_f1": round(new.macro_f1, 4),
             "ece": round(new.ece, 4),
             "share": round(new.share, 4),
+            "alone": round(new.alone, 4),
+            "alone_right": round(new.alone_right, 4),
         },
     )

@@ -22,12 +22,16 @@ def list_(
     debug: options.Debug = None,
 ) -> None:
     """Say which local models are installed and which categories each can serve."""
+    from xintu_cli.cli.model_tables import show_models
     from xintu_cli.cli.session import open_session
-    from xintu_cli.cli.tables import show_models
-    from xintu_cli.workspace import installed_models
+    from xintu_cli.workspace import installed_models, is_directory
 
     session = open_session({"taxonomy": taxonomy, "debug": debug}, config)
-    show_models(installed_models(session.workspace), session.workspace, as_json=as_json)
+    workspace = session.workspace
+    found = installed_models(workspace)
+    if is_directory(workspace.settings.model):
+        found += installed_models(workspace, workspace.settings.model)
+    show_models(found, workspace, as_json=as_json)
 
 
 @app.command()
@@ -39,13 +43,13 @@ def verify(
     debug: options.Debug = None,
 ) -> None:
     """Check the models' files against their checksums, and run each one once."""
+    from xintu_cli.cli.model_tables import verify_models
     from xintu_cli.cli.session import open_session
-    from xintu_cli.cli.tables import verify_models
     from xintu_cli.workspace import installed_models
 
     session = open_session({"model": name, "debug": debug}, config)
     chosen = installed_models(session.workspace, name)
-    raise typer.Exit(verify_models(chosen))
+    raise typer.Exit(verify_models(chosen, session.workspace))
 
 
 @app.command()

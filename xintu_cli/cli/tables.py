@@ -10,11 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from xintu_cli.errors import ModelFileError
 from xintu_cli.jobs.check import Checked
 from xintu_cli.records import CacheInfo
 from xintu_cli.reporting.escape import display_text, json_text, path_text
-from xintu_cli.workspace import InstalledModel, Workspace
 
 
 def open_stdout() -> Console:
@@ -92,54 +90,3 @@ class CheckTable:
             + f", {fields['provisional']:,} provisional, {fields['missing']:,} to classify, "
             f"{fields['unreadable']:,} unreadable\n"
         )
-
-
-def show_models(models: Sequence[InstalledModel], workspace: Workspace, *, as_json: bool) -> None:
-    """Print what `models list` tells."""
-    from xintu_cli.providers.coverage import coverage
-
-    rows = []
-    for model in models:
-        row: dict[str, object] = {"name": model.name, "directory": str(model.directory)}
-        if isinstance(model.manifest, ModelFileError):
-            rows.append(row | {"error": str(model.manifest)})
-            continue
-        served = coverage(model.manifest, workspace.taxonomy)
-        rows.append(
-            row
-            | {
-                "version": model.manifest.version,
-                "fingerprint": model.manifest.fingerprint,
-                "licence": model.manifest.licence,
-                "used": model.name == workspace.settings.model,
-                "serves": sorted(served.served),
-                "lacks": sorted(served.unserved),
-                "coverage": str(served),
-            }
-        )
-    if as_json:
-        sys.stdout.write(json_text(rows, indent=2) + "\n")
-        return
-    for row in rows:
-        mark = "*" if row.get("used") else " "
-        sys.stdout.write(f"{mark} {row['name']}  {row.get('fingerprint', '')}\n")
-        sys.stdout.write(f"    {display_text(str(row.get('error') or row['coverage']))}\n")
-        sys.stdout.write(f"    {display_text(str(row['directory']))}\n")
-
-
-def verify_models(models: Sequence[InstalledModel]) -> int:
-    """Load every model and run it once; return the exit code."""
-    from xintu_cli.providers.onnx_model import OnnxModel
-
-    code = 0
-    for model in models:
-        try:
-            if isinstance(model.manifest, ModelFileError):
-                raise model.manifest
-            OnnxModel.load(model.manifest)
-        except ModelFileError as error:
-            code = int(error.exit_code)
-            sys.stdout.write(f"broken  {model.name}: {display_text(str(error))}\n")
-        else:
-            sys.stdout.write(f"ok      {model.name}: checksum right, and it answers\n")
-    return code

@@ -6,7 +6,8 @@ import sys
 
 from xintu_cli.cli.exits import say
 from xintu_cli.cli.session import Session
-from xintu_cli.jobs.learning import RIGHT_ENOUGH, Learnt, Worth
+from xintu_cli.jobs.judging import Worth
+from xintu_cli.jobs.learning import Learnt
 from xintu_cli.jobs.looking import Album
 from xintu_cli.reporting.escape import display_text, json_text, path_text
 
@@ -39,6 +40,8 @@ def _fields(worth: Worth) -> dict[str, object]:
         "macro_f1": round(worth.macro_f1, 4),
         "ece": round(worth.ece, 4),
         "share": round(worth.share, 4),
+        "alone": round(worth.alone, 4),
+        "alone_right": round(worth.alone_right, 4),
         "missed": {
             key: {"photos": photos, "sent": sent} for key, (photos, sent) in worth.missed.items()
         },
@@ -47,7 +50,7 @@ def _fields(worth: Worth) -> dict[str, object]:
 
 def _table(learnt: Learnt) -> str:
     """Return the figures of both, a line each."""
-    names = ("accuracy", "macro-F1", "calibration error", f"sure, {RIGHT_ENOUGH:.0%} right")
+    names = ("accuracy", "macro-F1", "calibration error", "needs no LLM", "of these right")
     widths = [max(len(name), 7) for name in names]
     head = "".join(f"  {name:>{width}}" for name, width in zip(names, widths, strict=True))
     lines = [f"on {learnt.new.photos:,} photos that neither had seen", f"{'':9}{head}"]
@@ -59,7 +62,8 @@ def _table(learnt: Learnt) -> str:
             f"{worth.accuracy:.1%}",
             f"{worth.macro_f1:.3f}",
             f"{worth.ece:.3f}",
-            f"{worth.share:.1%}",
+            f"{worth.alone:.1%}",
+            f"{worth.alone_right:.1%}",
         )
         cells = (f"  {value:>{width}}" for value, width in zip(values, widths, strict=True))
         lines.append(f"{name:9}{''.join(cells)}")

@@ -23,6 +23,8 @@ from xintu_cli.jobs.findings import Finding, broken, ok, warning
 from xintu_cli.jobs.surroundings import Terminal
 from xintu_cli.locations import Locations
 from xintu_cli.providers.coverage import coverage
+from xintu_cli.providers.head_files import HeadNotes
+from xintu_cli.providers.heads import HeadShelf
 from xintu_cli.providers.manifest import ModelManifest
 from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.index import SqliteFileIndex
@@ -200,8 +202,9 @@ async def _look_at_model(patient: Patient) -> AsyncIterator[Finding]:
         if isinstance(manifest, XintuError):
             raise manifest
         started = time.monotonic()
-        await to_thread.run_sync(OnnxModel.load, manifest, limiter=patient.disk)
+        model = await to_thread.run_sync(OnnxModel.load, manifest, limiter=patient.disk)
         milliseconds = (time.monotonic() - started) * 1000
+        size = model.embedding_size
     except ModelFileError as error:
         yield broken("model", error, "pip install --force-reinstall xintu")
         return
@@ -212,9 +215,32 @@ async def _look_at_model(patient: Patient) -> AsyncIterator[Finding]:
         "model",
         f"{manifest.fingerprint}: checksum right, loaded and tried in {milliseconds:,.0f} ms",
     )
-    served = coverage(manifest, patient.taxonomy)
+    learnt = _learnt(patient, manifest, size)
+    if isinstance(learnt, ModelFileError):
+        yield broken("model", learnt, "xintu models adapt --take-back")
+        return
+    if learnt:
+        said = f"learnt for {learnt.taxonomy} from {learnt.total:,} photos on {learnt.made_at[:10]}"
+        yield ok("model", said)
+    served = coverage(manifest, patient.taxonomy, head=learnt.categories if learnt else ())
     if not served.complete:
         yield warning("model", str(served), "xintu models train DIR  (learns your categories)")
+
+
+def _learnt(
+    patient: Patient, manifest: ModelManifest, embedding_size: int
+) -> HeadNotes | ModelFileError | None:
+    """Read the head in use as a run does, or return what is wrong with it."""
+    taxonomy = patient.taxonomy.name
+    try:
+        head = HeadShelf.of(patient.locations.heads, manifest.name, taxonomy).in_use()
+        if head is None:
+            return None
+        head.check(base=manifest.sha256, taxonomy=taxonomy)
+        head.head(embedding_size)
+    except ModelFileError as error:
+        return error
+    return head.notes
 
 
 async def _look_at_providers(patient: Patient) -> AsyncIterator[Finding]:

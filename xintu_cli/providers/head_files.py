@@ -20,6 +20,7 @@ from xintu_cli.errors import ModelFileError
 
 if TYPE_CHECKING:
     from xintu_cli.providers.head import Array, Head
+    from xintu_cli.providers.manifest import ModelManifest
 
 WEIGHTS_NAME = "head.npz"
 NOTES_NAME = "head.json"
@@ -102,8 +103,13 @@ class KeptHead:
                 self.directory, f"it was made for the taxonomy {notes.taxonomy}, not {taxonomy}"
             )
 
-    def head(self) -> Head:
-        """Return the head itself; raise `ModelFileError` if the weights do not fit the notes."""
+    def fingerprint(self, manifest: ModelManifest) -> str:
+        """Name model and head in one word: what is stored as the model of an answer."""
+        both = f"{manifest.fingerprint} {self.notes.digest}"
+        return f"{manifest.name}@{hashlib.sha256(both.encode()).hexdigest()[:12]}"
+
+    def head(self, embedding_size: int) -> Head:
+        """Return the head itself; raise `ModelFileError` if its weights do not fit."""
         import numpy as np
 
         from xintu_cli.providers.head import Head
@@ -113,6 +119,12 @@ class KeptHead:
         fits = weight.ndim == 2 and weight.shape[1:] == bias.shape == (count,)
         if not fits or not (np.isfinite(weight).all() and np.isfinite(bias).all()):
             raise broken(self.directory, f"{WEIGHTS_NAME} does not fit its categories")
+        if len(weight) != embedding_size:
+            raise broken(
+                self.directory,
+                f"it reads {len(weight):,} numbers a photo, {self.notes.model} gives "
+                f"{embedding_size:,}",
+            )
         return Head(
             self.notes.categories,
             weight.astype(np.float32),
