@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_settings import EnvSettingsSource, InitSettingsSource
 
 from xintu_cli.errors import ConfigurationError, UsageError
 from xintu_cli.routing import Policy
@@ -33,13 +34,28 @@ NOT_SETTINGS = frozenset({"XINTU_HOME", "XINTU_CONFIG", "XINTU_CACHE_PASSWORD"})
 _MAY_HOLD_SECRETS = frozenset({"cache", "provider"})
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(InitSettingsSource):
     """Values from one place; `text` is the TOML they were read from, to name a line."""
 
-    origin: str
-    values: Mapping[str, Any]
-    text: str = ""
+    def __init__(self, origin: str, values: Mapping[str, Any], text: str = "") -> None:
+        super().__init__(Settings, dict(values))
+        self.origin = origin
+        self.text = text
+
+
+class Environment(EnvSettingsSource):
+    """The `XINTU_*` variables of a given environment."""
+
+    origin = ENVIRONMENT
+    text = ""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        super().__init__(Settings)
+
+    def _load_env_vars(self) -> Mapping[str, str]:
+        # pydantic-settings compares names in lower case. What is empty says nothing.
+        return {name.lower(): value for name, value in self._environ.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +65,14 @@ class Configuration:
     settings: Settings
     origins: Mapping[str, str]
     files: tuple[Path, ...]
+
+    def mistake(self, key: str, message: str) -> ConfigurationError | UsageError:
+        """Return the error of a value that is wrong only beside others, as for one alone."""
+        origin = self.origins[key]
+        if origin == FLAG:
+            return UsageError(f"--{key.replace('_', '-')}: {message}")
+        place = f"XINTU_{key.upper()}" if origin == ENVIRONMENT else f"{origin}: {key}"
+        return ConfigurationError(f"{place}: {message}")
 
 
 def read_configuration(
@@ -62,6 +86,7 @@ def read_configuration(
     """Merge the layers, the most particular first. `config` must exist, the others may."""
     if config is None and environ.get("XINTU_CONFIG"):
         config = Path(environ["XINTU_CONFIG"])
+    _refuse_unknown_variables(environ)
     given = Layer(FLAG, {key: value for key, value in flags.items() if value is not None})
     read = [
         None if config is None else _toml(config, required=True),
@@ -69,15 +94,13 @@ def read_configuration(
         None if local_file is None else _toml(local_file, harmless_only=True),
     ]
     from_files = [layer for layer in read if layer is not None]
-    layers = [given, _environment(environ), *from_files]
-    merged: dict[str, Any] = {}
+    layers: list[Layer | Environment] = [given, Environment(environ), *from_files]
     origins = dict.fromkeys(Settings.model_fields, DEFAULT)
     for layer in reversed(layers):
         # One by one: a wrong value is wrong where it stands, even if another layer hides it.
         _check(layer)
-        merged.update(layer.values)
-        origins.update(dict.fromkeys(layer.values, layer.origin))
-    settings = _with_tables(Settings(**merged), layers)
+        origins.update(dict.fromkeys(layer(), layer.origin))
+    settings = _with_tables(Settings.from_sources(*layers), layers)
     if settings.provider and origins["policy"] == DEFAULT:
         # Whoever names a provider wants it asked.
         settings = settings.model_copy(update={"policy": Policy.HYBRID})
@@ -85,11 +108,11 @@ def read_configuration(
     return Configuration(settings, origins, tuple(Path(layer.origin) for layer in from_files))
 
 
-def _with_tables(settings: Settings, layers: list[Layer]) -> Settings:
+def _with_tables(settings: Settings, layers: Sequence[Layer | Environment]) -> Settings:
     """Let names chosen by a flag mean the `[[provider]]` tables of a file below it."""
     tables: dict[str, ProviderConfig] = {}
     for layer in reversed(layers):
-        for entry in layer.values.get("provider", ()):
+        for entry in layer().get("provider", ()):
             if isinstance(entry, dict):
                 table = ProviderConfig(**entry)
                 tables[table.name] = table
@@ -104,9 +127,8 @@ def _with_tables(settings: Settings, layers: list[Layer]) -> Settings:
     return settings.model_copy(update={"provider": chosen})
 
 
-def _environment(environ: Mapping[str, str]) -> Layer:
-    fields = {f"XINTU_{field.upper()}": field for field in Settings.model_fields}
-    known = sorted({*fields, *NOT_SETTINGS})
+def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
+    known = sorted({*(f"XINTU_{field.upper()}" for field in Settings.model_fields), *NOT_SETTINGS})
     for variable in environ:
         if variable.startswith("XINTU_") and variable not in known:
             near = get_close_matches(variable, known, n=1)
@@ -114,8 +136,6 @@ def _environment(environ: Mapping[str, str]) -> Layer:
             raise ConfigurationError(
                 f"the environment variable {variable} is no setting of xintu. {hint}"
             )
-    values = {field: environ.get(variable, "") for variable, field in fields.items()}
-    return Layer(ENVIRONMENT, {field: value for field, value in values.items() if value})
 
 
 def _toml(path: Path, *, required: bool = False, harmless_only: bool = False) -> Layer | None:
@@ -181,28 +201,38 @@ def _names(key: str, line: str) -> bool:
     return re.match(rf"""\s*(\[\[?\s*)?["']?{re.escape(key)}["']?\s*[]=.]""", line) is not None
 
 
-def _check(layer: Layer) -> None:
+def _check(layer: Layer | Environment) -> None:
     try:
-        Settings(**layer.values)
+        Settings.from_sources(layer)
     except ValidationError as error:
         raise _translate(error, layer) from error
 
 
-def _translate(error: ValidationError, layer: Layer) -> ConfigurationError | UsageError:
+def _in_words(message: str) -> str:
+    """Say in the words of TOML and the command line what pydantic says in Python's."""
+    message = message.removeprefix("Value error, ").replace("a valid tuple", "a list")
+    message = message.replace("Input should be '', ", "Input should be ")
+    return message[0].lower() + message[1:]
+
+
+def _translate(
+    error: ValidationError, layer: Layer | Environment
+) -> ConfigurationError | UsageError:
     """Say which key is wrong, where it was set, and what it may be."""
     # A wrong table is reported as "no text" first, then with what is really wrong with it.
     errors = error.errors(include_url=False)
     first = next((e for e in errors if "ProviderConfig" in e["loc"]), errors[0])
     location = [str(part) for part in first["loc"] if not str(part).startswith("function-")]
     key = location[0]
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
+    message = _in_words(first["msg"])
     if key not in _MAY_HOLD_SECRETS and isinstance(first["input"], str | int | float):
         message += f" (got {first['input']!r})"
     inner = [part for part in location[1:] if part not in ("str", "ProviderConfig")]
     if first["type"] == "extra_forbidden" and key == "provider":
         near = get_close_matches(location[-1], list(ProviderConfig.model_fields), n=1)
-        message = "there is no such key" + (f", did you mean {near[0]}?" if near else "")
+        message = "there is no such key" + (f" (did you mean {near[0]}?)" if near else "")
+    if key == "provider" and isinstance(first["input"], dict) and len(location) == 1:
+        message = "a table of providers begins with two brackets, [[provider]]"
     if layer.origin == FLAG:
         return UsageError(f"--{key.replace('_', '-')}: {message}.")
     if layer.origin == ENVIRONMENT:

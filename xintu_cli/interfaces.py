@@ -220,6 +220,10 @@ class Spool(Protocol):
 class Reporter(Protocol):
     """Whoever shows a run to a person; called on the event loop, must not block for long."""
 
+    @property
+    def language(self) -> str:
+        """The language notices are to be in: `zh`, else English."""
+
     def start(self) -> None:
         """Begin to show."""
 

@@ -8,15 +8,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from xintu_cli.routing import Policy, Refresh
 
@@ -35,7 +30,7 @@ def _split(value: Any) -> Any:
     return value
 
 
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 _PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -74,19 +69,24 @@ class Settings(BaseSettings):
     """Everything a user can set; field names are the TOML keys."""
 
     model_config = SettingsConfigDict(
-        env_prefix="XINTU_", extra="forbid", frozen=True, validate_default=False
+        env_prefix="XINTU_",
+        # A variable is text, never JSON: `XINTU_KEEP_LOCAL=1` names a category.
+        enable_decoding=False,
+        extra="forbid",
+        frozen=True,
+        validate_default=False,
     )
 
     cache: str = ""
     taxonomy: str = "xintu"
     policy: Policy = Policy.LOCAL
-    provider: Annotated[tuple[str | ProviderConfig, ...], NoDecode, BeforeValidator(_split)] = ()
+    provider: Annotated[tuple[str | ProviderConfig, ...], BeforeValidator(_split)] = ()
     model: str = "xintu-lite"
     concurrency: int = Field(default=16, ge=1, le=1000)
     cascade_threshold: Share | None = None
     keep_local: Words | None = None
     max_calls: int | None = Field(default=None, ge=0)
-    max_cost: float | None = Field(default=None, ge=0)
+    max_cost: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     refresh: Refresh = Refresh.NONE
     dry_run: bool = False
     include: Words = ()
@@ -120,8 +120,14 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take the merged layers alone: `configuration` reads and remembers where each is from."""
+        """Take what is given alone: `Settings()` is the defaults, wherever it is made."""
         return (init_settings,)
+
+    @classmethod
+    def from_sources(cls, *sources: PydanticBaseSettingsSource) -> Self:
+        """Ask the sources, the most particular first."""
+        # Type checkers see a model's fields here, not the parameters of BaseSettings.
+        return cls(_build_sources=(sources, {}))  # type: ignore[call-arg]
 
     @property
     def chosen_providers(self) -> tuple[str, ...]:

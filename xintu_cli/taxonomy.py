@@ -87,6 +87,13 @@ class Taxonomy:
 
         A display name in either language is understood too.
         """
+        try:
+            return self.find(key)
+        except UsageError as error:
+            raise UsageError(f"{purpose}: {error}") from None
+
+    def find(self, key: str) -> str:
+        """Do as `require` does, for whoever says himself what the category is for."""
         wanted = key.strip()
         folded = wanted.casefold()
         if folded in self.keys:
@@ -96,7 +103,7 @@ class Taxonomy:
                 return category.key
         near = get_close_matches(folded, sorted(self.keys), n=1, cutoff=0.5)
         hint = f"Did you mean {near[0]}?" if near else f"It has: {', '.join(sorted(self.keys))}."
-        raise UsageError(f"{purpose}: the taxonomy {self.name} has no category {wanted!r}. {hint}")
+        raise UsageError(f"the taxonomy {self.name} has no category {wanted!r}. {hint}")
 
     @cached_property
     def _by_key(self) -> dict[str, Category]:

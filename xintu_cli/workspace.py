@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xintu_cli.errors import ConfigurationError, ModelFileError
+from xintu_cli.configuration import Configuration
+from xintu_cli.errors import ConfigurationError, ModelFileError, UsageError
 from xintu_cli.locations import Locations, expand_home
 from xintu_cli.resources import data_directory
-from xintu_cli.settings import Settings
+from xintu_cli.settings import NONE_KEPT, Settings
 from xintu_cli.storage.urls import sqlite_path
 from xintu_cli.taxonomy import Taxonomy, load_taxonomy
 
@@ -44,14 +45,24 @@ class Workspace:
         return tuple(os.fsencode(os.path.abspath(path)) for path in paths)
 
 
-def open_workspace(settings: Settings, locations: Locations) -> Workspace:
+def open_workspace(configuration: Configuration, locations: Locations) -> Workspace:
     """Check what can be checked before anything is opened, and make the state directory."""
-    taxonomy = load_taxonomy(settings.taxonomy)
-    for key in settings.kept_local(()):
-        taxonomy.require(key, purpose="--keep-local")
-    workspace = Workspace(settings, locations, taxonomy)
+    taxonomy = load_taxonomy(configuration.settings.taxonomy)
+    settings = _with_kept_keys(configuration, taxonomy)
     locations.prepare()
-    return workspace
+    return Workspace(settings, locations, taxonomy)
+
+
+def _with_kept_keys(configuration: Configuration, taxonomy: Taxonomy) -> Settings:
+    """Write `keep_local` in keys: one that was named as it is shown must not be sent either."""
+    settings = configuration.settings
+    if settings.keep_local is None:
+        return settings
+    try:
+        keys = tuple(key if key == NONE_KEPT else taxonomy.find(key) for key in settings.keep_local)
+    except UsageError as error:
+        raise configuration.mistake("keep_local", str(error)) from None
+    return settings.model_copy(update={"keep_local": keys})
 
 
 def find_model(workspace: Workspace) -> ModelManifest:

@@ -58,7 +58,7 @@ def test_the_figures_are_shown_to_people(home: Home, labelled: Path) -> None:
     finished = home.run("evaluate", labelled, "--lang", "zh")
     assert finished.exit_code == 0, finished
     check_streams(finished)
-    assert "accuracy" in finished.lines()[0]
+    assert "准确率" in finished.lines()[0]
     assert "二维码" in finished.stdout
     assert "█" in finished.stdout
 

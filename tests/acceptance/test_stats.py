@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.command import Home
 from tests.support.invariants import check_streams
+from tests.support.odd_photos import make_flat_png
 from tests.support.photos import make_jpeg, make_tree
 
 
@@ -77,6 +78,18 @@ def test_the_page_fits_eighty_columns_and_speaks_the_language_asked_for(
     assert "By the local model" in english.stdout
     assert "本地模型识别" in chinese.stdout
     assert "今天" in chinese.stdout
+
+
+def test_reasons_are_told_whole_and_without_their_particulars(home: Home, photos: Path) -> None:
+    for number, size in enumerate((13_300, 20_000)):
+        (photos / f"bomb{number}.png").write_bytes(make_flat_png(size, size))
+    (photos / "page.jpg").write_text("<!DOCTYPE html>", encoding="utf-8")
+    home.run("classify", photos)
+    told = home.run("stats", "--json").json()["failures"]["files_here"]
+    assert told == {"too large": 2, "not a supported image": 1, "truncated": 1}
+    page = home.run("stats").stdout
+    assert re.search(r"cannot be read\n  too large +2 .*\n", page), page
+    assert ".." not in page
 
 
 def test_a_terminal_without_unicode_gets_plain_bars(home: Home, photos: Path) -> None:

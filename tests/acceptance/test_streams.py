@@ -153,6 +153,20 @@ def test_a_reader_that_goes_away_is_no_error_worth_a_word(home: Home, photos: Pa
     assert finished.stderr == "", finished
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    ['export "{photos}" -o - --format csv', 'cache check -v "{photos}"', "stats", "config show"],
+)
+def test_a_command_whose_reader_goes_away_ends_well(
+    home: Home, photos: Path, arguments: str
+) -> None:
+    """Seen by `set -o pipefail`: the code 1 would call it a bug of ours."""
+    command = f'"$@" {arguments.format(photos=photos)}'
+    finished = shell(home, f"({command}; echo $? >code) | true; cat code")
+    assert finished.lines() == ["0"], finished
+    assert finished.stderr == "", finished
+
+
 def test_progress_that_nobody_reads_does_not_stop_the_work(home: Home, photos: Path) -> None:
     shell(home, f'"$@" classify "{photos}" 2>&1 | true')
     _, second = home.summary(photos)

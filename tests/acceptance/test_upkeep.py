@@ -287,6 +287,9 @@ def test_an_empty_folder_is_a_warning_that_cron_mails(
     named = home.run("classify", folder, *quiet)
     assert ".thumbnails, @eaDir" in named.stderr
     assert "--hidden" in named.stderr
+    chinese = home.run("classify", folder, *quiet, "--lang", "zh")
+    assert "没有找到任何文件" in chinese.stderr
+    assert "nothing was found" not in chinese.stderr
 
 
 def test_a_dry_run_says_who_would_do_what(home: Home, tmp_path: Path) -> None:

@@ -201,6 +201,28 @@ async def test_files_that_are_gone_are_left_out_or_kept(lab: Lab, album: Path) -
     assert {row.category for row in kept} == {"pets"}
 
 
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        (WalkRules(exclude=("raw/",)), ["keep.jpg"]),
+        (WalkRules(include=("raw/*.jpg",)), ["left.jpg"]),
+        (WalkRules(hidden=True), [".h.jpg", "keep.jpg", "left.jpg"]),
+        (WalkRules(), ["keep.jpg", "left.jpg"]),
+    ],
+)
+async def test_globs_hold_for_files_that_are_gone_too(
+    lab: Lab, album: Path, rules: WalkRules, expected: list[str]
+) -> None:
+    (album / "raw").mkdir()
+    for number, name in enumerate(("keep.jpg", "raw/left.jpg", ".h.jpg")):
+        (album / name).write_bytes(make_jpeg(number))
+    await lab.run(album, classifier=Oracle(), rules=WalkRules(hidden=True))
+    shutil.rmtree(album / "raw")
+    (album / "keep.jpg").unlink()
+    (album / ".h.jpg").unlink()
+    assert sorted(names(await rows_of(lab, album, rules=rules, keep_missing=True))) == expected
+
+
 async def test_what_was_no_photo_is_no_row_when_it_is_gone(lab: Lab, album: Path) -> None:
     (album / "notes.txt").write_bytes(b"no photo")
     await lab.run(album, classifier=Oracle())

@@ -149,6 +149,7 @@ class RecordingReporter:
     is_walked: bool = False
     is_closed: bool = False
     on_settled: Callable[[RunSummary], None] | None = None
+    language: str = "en"
 
     def start(self) -> None:
         """Begin."""

@@ -103,6 +103,7 @@ def test_the_environment_may_name_the_config_file(machine: Machine, tmp_path: Pa
     [
         ("XINTU_KEEP_LOCAL", "idcard, pets", "keep_local", ("idcard", "pets")),
         ("XINTU_KEEP_LOCAL", "none", "keep_local", ("none",)),
+        ("XINTU_KEEP_LOCAL", '["pets"]', "keep_local", ('["pets"]',)),
         ("XINTU_INCLUDE", "*.jpg,*.heic,", "include", ("*.jpg", "*.heic")),
         ("XINTU_PROVIDER", "qwen,gpt", "provider", ("qwen", "gpt")),
         ("XINTU_MAX_COST", "1.5", "max_cost", 1.5),
@@ -284,22 +285,27 @@ def test_a_directory_cannot_bring_a_provider_that_a_flag_chooses(machine: Machin
         ),
         (
             "max_cost = nan",
-            "line 1: max_cost: input should be greater than or equal to 0 (got nan)",
+            "line 1: max_cost: input should be a finite number (got nan)",
         ),
+        ("max_cost = inf", "line 1: max_cost: input should be a finite number (got inf)"),
         (
             "cascade_threshold = 1.01",
             "line 1: cascade_threshold: input should be less than or equal to 1 (got 1.01)",
         ),
         ("include = [\n1]", "line 1: include.0: input should be a valid string (got 1)"),
         ("cache = 5", "line 1: cache: input should be a valid string"),
-        ("provider = 5", "line 1: provider: input should be a valid tuple"),
+        ("provider = 5", "line 1: provider: input should be a list"),
+        (
+            "[provider]\nname = 'x'",
+            "line 1: provider: a table of providers begins with two brackets, [[provider]]",
+        ),
         (
             QWEN + "\n[[provider]]\nname = 'b'\nkind = 'opnai'\n",
             "line 8: provider.1.kind: input should be 'dashscope', 'openai' or 'anthropic'",
         ),
         (
             QWEN + "modle = 'x'",
-            "line 5: provider.0.modle: there is no such key, did you mean model?",
+            "line 5: provider.0.modle: there is no such key (did you mean model?)",
         ),
         (
             "[[provider]]\nkind = 'openai'",
@@ -381,7 +387,7 @@ def test_a_mistake_in_the_environment_is_named(
             {"max_calls": -1},
             "--max-calls: input should be greater than or equal to 0 (got -1).",
         ),
-        ({"refresh": "some"}, "--refresh: input should be '', 'all' or 'stale' (got 'some')."),
+        ({"refresh": "some"}, "--refresh: input should be 'all' or 'stale' (got 'some')."),
     ],
 )
 def test_a_wrong_flag_is_a_usage_error(machine: Machine, flags: dict[str, Any], said: str) -> None:

@@ -85,6 +85,14 @@ def test_what_is_wrong_is_known_before_anything_is_made(
     assert not (nowhere / "home").exists()
 
 
+@pytest.mark.parametrize("word", ["证件照", "Identity document", "IDCARD"])
+@pytest.mark.usefixtures("nowhere")
+def test_what_is_kept_may_be_named_as_it_is_shown(word: str) -> None:
+    """Whoever takes a display name for a key must not have those photos sent."""
+    settings = open_session({"keep_local": [word, "none"]}).workspace.settings
+    assert settings.kept_local(()) == ("idcard",)
+
+
 def test_the_own_files_of_a_run_are_known_to_the_walk(nowhere: Path) -> None:
     flags = {"output": "labels.csv", "summary": "-", "cache": "sqlite:///answers.db"}
     workspace = open_session(flags).workspace

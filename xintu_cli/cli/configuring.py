@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from xintu_cli.cli.exits import say
+from xintu_cli.cli.session import configure, language_of_locale
 from xintu_cli.cli.tables import open_stdout
-from xintu_cli.configuration import Configuration, read_configuration
+from xintu_cli.configuration import Configuration
 from xintu_cli.consent import in_words, read_words, standing, with_consent
 from xintu_cli.errors import OutputError, UsageError
 from xintu_cli.locations import find_locations
 from xintu_cli.reporting.escape import display_text, json_text
 from xintu_cli.resources import data_directory
-from xintu_cli.routing import Policy
 from xintu_cli.settings import ProviderConfig
 from xintu_cli.storage.urls import masked
 
@@ -26,7 +26,7 @@ _KEYS = ("DASHSCOPE_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 def show_configuration(config: Path | None, *, as_json: bool) -> None:
     """Print every setting, its value and the layer that decided it; secrets are masked."""
     locations = find_locations()
-    configuration = read_configuration({}, config=config, user_file=locations.config_file)
+    configuration = configure({}, config, locations)
     consent = locations.consent_file
     words = read_words(consent)
     allowed = standing(configuration, words, os.environ).allowed
@@ -75,7 +75,7 @@ def init_configuration(*, force: bool, ask: bool) -> None:
         raise UsageError(f"there is a configuration already: {target}. --force replaces it.")
     text = (data_directory("configs") / "default.toml").read_text(encoding="utf-8")
     text = re.sub(r"(?m)^(?=[a-z_]+ = )", "# ", text)
-    for key, value in (_ask() if ask and sys.stdin.isatty() else {}).items():
+    for key, value in (_answers() if ask else {}).items():
         line = f"{key} = {json_text(value)}"
         text = re.sub(rf"(?m)^# {key} = .*$", line.replace("\\", r"\\"), text, count=1)
     try:
@@ -91,23 +91,10 @@ def init_configuration(*, force: bool, ask: bool) -> None:
     say(f"wrote {target}: every setting is explained there.")
 
 
-def _ask() -> dict[str, Any]:
-    """Ask the few questions whose answers differ from person to person."""
-    import typer
+def _answers() -> dict[str, Any]:
+    """Ask whoever sits there; nobody does where one of the streams is no terminal."""
+    if sys.stdin is None or sys.stderr is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return {}
+    from xintu_cli.cli.questions import ask_settings
 
-    answers: dict[str, Any] = {}
-    language = typer.prompt("Language of names (en, zh)", default="en", err=True)
-    answers["lang"] = "zh" if language.strip().lower().startswith("zh") else "en"
-    say("local: nothing leaves this machine. hybrid, cloud, cascade: photos go to a provider.")
-    policy = typer.prompt("Policy (local, hybrid, cloud, cascade)", default="local", err=True)
-    answers["policy"] = Policy(policy.strip()).value if policy.strip() in set(Policy) else "local"
-    if answers["policy"] != "local":
-        name = typer.prompt("Provider (dashscope, openai, anthropic)", "dashscope", err=True)
-        answers["provider"] = [name.strip()]
-        cost = typer.prompt("Spend at most, a run (0: no limit)", default=0.0, err=True)
-        if cost > 0:
-            answers["max_cost"] = float(cost)
-    url = typer.prompt("Shared cache, mysql://user@host/db (empty: a local file)", "", err=True)
-    if url.strip():
-        answers["cache"] = url.strip()
-    return answers
+    return ask_settings(language_of_locale(os.environ))

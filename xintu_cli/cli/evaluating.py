@@ -22,6 +22,7 @@ from xintu_cli.jobs.labelled import LabelledPhoto, labelled_photos
 from xintu_cli.jobs.scoring import Score, percentile
 from xintu_cli.reporting.bars import BarRow, bar_rows
 from xintu_cli.reporting.escape import display_text, json_text
+from xintu_cli.reporting.evaluation_phrases import EvaluationPhrase
 from xintu_cli.reporting.figures import duration, money
 from xintu_cli.reporting.layout import (
     PROBLEM_STYLE,
@@ -31,7 +32,7 @@ from xintu_cli.reporting.layout import (
     writes_unicode,
 )
 from xintu_cli.reporting.lossy import LossyStream
-from xintu_cli.reporting.phrases import speaker
+from xintu_cli.reporting.phrases import Phrase, speaker
 
 _SHOWN_MISTAKES = 10
 _SHOWN_FAILURES = 5
@@ -64,7 +65,9 @@ def evaluate_place(session: Session, place: Path, *, as_json: bool) -> int:
 async def _run(session: Session, photos: Sequence[LabelledPhoto]) -> tuple[Evaluation, float]:
     started = anyio.current_time()
     async with open_examiner(session.workspace) as examiner:
-        with shown_progress(session, "evaluating") as advance:
+        with shown_progress(
+            session, speaker(session.language)(EvaluationPhrase.EVALUATING)
+        ) as advance:
             found = await evaluate(photos, examiner, advance=advance)
     return found, anyio.current_time() - started
 
@@ -91,40 +94,50 @@ class _Page:
             yield from self._failures()
             return
         yield Text()
-        yield Text("  category: photos, precision, recall, F1", QUIET_STYLE)
+        yield self._quietly(EvaluationPhrase.CATEGORIES)
         yield from bar_rows(self._categories(), self._width, unicode=unicode)
         yield Text()
         yield from self._confusions()
         yield Text()
-        yield Text("  calibration: answers so sure, and how many of them were right", QUIET_STYLE)
+        yield self._quietly(EvaluationPhrase.CALIBRATION)
         yield from bar_rows(self._calibration(), self._width, unicode=unicode)
         yield from self._mistakes()
         yield from self._failures()
 
+    def _quietly(self, phrase: EvaluationPhrase, **values: object) -> Text:
+        return Text(f"  {self._say(phrase, **values)}", QUIET_STYLE)
+
     def _headline(self) -> Iterator[Text]:
-        score, found = self._score, self._found
-        figures = [
-            f"accuracy {_percent(score.accuracy)}",
-            f"macro-F1 {_share(score.macro_f1)}",
-            f"calibration error {_share(score.ece)}",
-        ]
-        yield Text(f"{score.photos:,} photos: {', '.join(figures)}", "bold")
+        score, found, say = self._score, self._found, self._say
+        headline = say(
+            EvaluationPhrase.HEADLINE,
+            photos=say(Phrase.PHOTOS, n=score.photos),
+            accuracy=_percent(score.accuracy),
+            f1=_share(score.macro_f1),
+            ece=_share(score.ece),
+        )
+        yield Text(headline, "bold")
         speed = score.photos / self._seconds if self._seconds else 0.0
         latency = ", ".join(
             f"p{percent} {value:,.0f}"
             for percent in _PERCENTS
             if (value := percentile(found.latencies_ms, percent)) is not None
         )
-        line = f"{duration(self._seconds, self._say)}, {speed:,.1f} photos/s; {latency} ms"
+        time, rate = duration(self._seconds, say), say(Phrase.PER_SECOND, rate=f"{speed:,.1f}")
+        told = [say(EvaluationPhrase.LATENCY, time=time, rate=rate, latency=latency)]
         if found.calls:
             currency = "".join(found.currencies)
-            line += f"; {len(found.calls):,} calls, {money(found.cost, currency, self._say)}"
-        sources = ", ".join(
-            f"{source} {count:,}" for source, count in sorted(found.sources.items())
+            calls = say(Phrase.CALLS, n=len(found.calls))
+            told.append(f"{calls}, {money(found.cost, currency, say)}")
+        sources = (f"{source} {count:,}" for source, count in sorted(found.sources.items()))
+        told.append(
+            say(EvaluationPhrase.ANSWERS, sources=", ".join(sources) or say(EvaluationPhrase.NONE))
         )
-        yield Text(f"{line}; answers: {sources or 'none'}", QUIET_STYLE)
+        yield Text("; ".join(told), QUIET_STYLE)
         if found.stopped:
-            yield Text(display_text(f"stopped early: {found.stopped}"), PROBLEM_STYLE)
+            yield Text(
+                display_text(say(EvaluationPhrase.STOPPED, reason=found.stopped)), PROBLEM_STYLE
+            )
 
     def _name(self, key: str) -> str:
         return display_text(self._taxonomy.display_name(key, self._language))
@@ -144,11 +157,11 @@ class _Page:
         """Draw the matrix where it fits, else name what is mixed up most."""
         said = [key for key, by in self._score.categories.items() if by.said or by.photos]
         if 2 + _NAME_CELLS + _CELL * len(said) <= self._width:
-            yield Text("  confusion: what it is (row), what was said (column)", QUIET_STYLE)
+            yield self._quietly(EvaluationPhrase.CONFUSION)
             yield self._matrix(said)
             return
         pairs = Counter((mistake.truth, mistake.said) for mistake in self._found.mistakes)
-        yield Text("  mixed up most", QUIET_STYLE)
+        yield self._quietly(EvaluationPhrase.MIXED_UP)
         for (truth, answer), count in pairs.most_common(_SHOWN_MISTAKES):
             yield Text(f"  {count:>5,}  {self._name(truth)} → {self._name(answer)}")
 
@@ -180,10 +193,11 @@ class _Page:
         if not worst:
             return
         yield Text()
-        yield Text(f"  mistakes: {len(worst):,}, the most confident first", QUIET_STYLE)
+        yield self._quietly(EvaluationPhrase.MISTAKES, n=len(worst))
         for mistake in worst[:_SHOWN_MISTAKES]:
             what = f"  {mistake.confidence:.2f}  {self._name(mistake.said)}"
-            line = Text(what).append(f", is {self._name(mistake.truth)}  ", PROBLEM_STYLE)
+            truth = self._say(EvaluationPhrase.IS_REALLY, name=self._name(mistake.truth))
+            line = Text(what).append(truth, PROBLEM_STYLE)
             yield line.append(display_text(mistake.path), QUIET_STYLE)
 
     def _failures(self) -> Iterator[Text]:
@@ -191,7 +205,7 @@ class _Page:
         if not failures:
             return
         yield Text()
-        yield Text(f"  without an answer: {len(failures):,}", "red")
+        yield Text(f"  {self._say(EvaluationPhrase.FAILURES, n=len(failures))}", "red")
         for path, why in failures[:_SHOWN_FAILURES]:
             yield Text(f"  {display_text(path)}  ").append(display_text(why), QUIET_STYLE)
 

@@ -13,6 +13,8 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
+import typer
+
 from xintu_cli.errors import ExitCode, XintuError
 
 INTERRUPTED = 130
@@ -26,7 +28,7 @@ def leave(command: Callable[[], object]) -> NoReturn:
         command()
         code = ExitCode.DONE
     except SystemExit as exit_:
-        code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+        code = _code_of(exit_)
     except KeyboardInterrupt:
         say("interrupted.")
         code = INTERRUPTED
@@ -44,6 +46,16 @@ def leave(command: Callable[[], object]) -> NoReturn:
         # is stored by now, and waiting for that thread could take for ever.
         os._exit(code)
     sys.exit(code)
+
+
+def _code_of(exit_: SystemExit) -> int:
+    """Return the code that Typer leaves with, but where it says 1: that is a bug of ours."""
+    if isinstance(exit_.__context__, BrokenPipeError):
+        return ExitCode.DONE
+    if isinstance(exit_.__context__, typer.Abort):
+        # Ctrl-C or the end of the input, in answer to a question.
+        return INTERRUPTED
+    return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
 
 
 def say(message: str) -> None:

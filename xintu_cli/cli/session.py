@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from xintu_cli.configuration import Configuration, read_configuration
-from xintu_cli.locations import find_locations
+from xintu_cli.locations import Locations, find_locations
 from xintu_cli.workspace import Workspace, open_workspace
 
 LOCAL_FILE = "xintu.toml"
@@ -29,16 +29,21 @@ class Session:
 def open_session(flags: Mapping[str, Any], config: Path | None = None) -> Session:
     """Read the configuration under `flags` and open the workspace it describes."""
     locations = find_locations()
+    configuration = configure(flags, config, locations)
+    _silence_libraries()
+    language = configuration.settings.lang or language_of_locale(os.environ)
+    return Session(open_workspace(configuration, locations), configuration, language)
+
+
+def configure(flags: Mapping[str, Any], config: Path | None, locations: Locations) -> Configuration:
+    """Read the configuration under `flags`: what a command run here and now goes by."""
     given = {key: value for key, value in flags.items() if value not in (None, [], ())}
-    configuration = read_configuration(
+    return read_configuration(
         given,
         config=config,
         user_file=locations.config_file,
         local_file=_local_file(locations.config_file),
     )
-    _silence_libraries()
-    language = configuration.settings.lang or language_of_locale(os.environ)
-    return Session(open_workspace(configuration.settings, locations), configuration, language)
 
 
 def language_of_locale(environ: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import anyio
@@ -100,9 +100,13 @@ class _View:
             yield self._providers()
             yield from self._savings()
         yield from self._most_hit()
-        if failures := self._failures():
-            yield from self._heading(StatsPhrase.FAILURES)
-            yield from bar_rows(failures, self._width, unicode=unicode, style="red")
+        if calls := self._failed_calls():
+            yield from self._heading(StatsPhrase.FAILED_CALLS)
+            yield from bar_rows(calls, self._width, unicode=unicode, style="red")
+        if files := _ranked(self._found.unreadable):
+            # Of no period: what the index knows now.
+            yield from (Text(), Text(self._say(StatsPhrase.UNREADABLE), "bold"))
+            yield from bar_rows(files, self._width, unicode=unicode, style="red")
         if details.recent_runs:
             yield from self._heading(StatsPhrase.LATEST_RUNS)
             yield self._runs()
@@ -257,21 +261,12 @@ class _View:
             )
             yield Text(f"  {line.hits:>5,} ×  {name}  ").append(where, QUIET_STYLE)
 
-    def _failures(self) -> list[BarRow]:
-        say = self._say
-        calls = [
-            (
-                say(StatsPhrase.CALL_ENDED, provider=line.provider, outcome=line.outcome),
-                line.attempts,
-            )
-            for line in self._found.details.failures
-        ]
-        files = [
-            (say(StatsPhrase.FILES_HERE, reason=reason), number)
-            for reason, number in self._found.unreadable.items()
-        ]
-        ranked = sorted((*calls, *files), key=lambda pair: -pair[1])[:_MOST_REASONS]
-        return [BarRow(display_text(name), number, (f"{number:,}",)) for name, number in ranked]
+    def _failed_calls(self) -> list[BarRow]:
+        ended: Counter[str] = Counter()
+        for line in self._found.details.failures:
+            said = self._say(StatsPhrase.CALL_ENDED, provider=line.provider, outcome=line.outcome)
+            ended[said] += line.attempts
+        return _ranked(ended)
 
     def _runs(self) -> Table:
         say = self._say
@@ -295,6 +290,12 @@ class _View:
         yield percent(counts["cached"], answered) if answered else ""
         yield duration(run.seconds, self._say) if run.finished_at else ""
         yield money(run.cost, run.currency, self._say) if counts["calls"] else ""
+
+
+def _ranked(counts: Mapping[str, int]) -> list[BarRow]:
+    """Return the most frequent as rows."""
+    ranked = Counter(counts).most_common(_MOST_REASONS)
+    return [BarRow(display_text(name), number, (f"{number:,}",)) for name, number in ranked]
 
 
 def _table(*headings: str, texts: int = 1) -> Table:

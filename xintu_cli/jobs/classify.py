@@ -20,6 +20,8 @@ from xintu_cli.errors import ExitCode, StorageError, XintuError
 from xintu_cli.interfaces import FileIndex
 from xintu_cli.jobs.signals import SignalWatch
 from xintu_cli.records import RunRow, RunSummary
+from xintu_cli.reporting.notices import Notice
+from xintu_cli.reporting.phrases import speaker
 from xintu_cli.stages.control import Control
 from xintu_cli.stages.walk import WalkPlan, left_out_of, outermost, refuse_lost_root
 
@@ -140,10 +142,8 @@ async def _listen(
         if not ending.signal_number:
             ending.signal_number = number
             control.stop("interrupted")
-            parts.reporter.notice(
-                f"interrupted: finishing what is in flight, {grace_seconds:g} s at most; "
-                "once more stops at once"
-            )
+            say = speaker(parts.reporter.language)
+            parts.reporter.notice(say(Notice.DRAINING, seconds=grace_seconds))
             control.work.deadline = anyio.current_time() + grace_seconds
         elif now - last > ECHO_SECONDS:
             control.work.cancel()
@@ -170,17 +170,19 @@ async def _refuse_lost_roots(parts: pipeline.Parts) -> None:
 async def _warn_of_empty_roots(parts: pipeline.Parts) -> None:
     """Say, under -q too, that nothing was found below a root: it may be a disk not mounted."""
     found_in = parts.plan.report.found_in
+    say = speaker(parts.reporter.language)
     for root in (root for root in found_in if not found_in[root]):
         left_out = await to_thread.run_sync(left_out_of, root, limiter=parts.control.disk)
         rules = parts.plan.rules
-        hint = "Is the disk mounted?"
+        hint = say(Notice.NOT_MOUNTED)
         if rules.include or rules.exclude:
-            hint = "Do --include and --exclude leave anything?"
+            hint = say(Notice.PATTERNS)
         elif left_out and not rules.hidden:
             names = ", ".join(os.fsdecode(name) for name in left_out[:MOST_NAMED])
             more = ", …" if len(left_out) > MOST_NAMED else ""
-            hint = f"Left out: {names}{more} (--hidden looks into them)."
-        parts.reporter.notice(f"nothing was found below {os.fsdecode(root)}. {hint}", problem=True)
+            hint = say(Notice.LEFT_OUT, names=names + more)
+        told = say(Notice.NOTHING_BELOW, root=os.fsdecode(root), hint=hint)
+        parts.reporter.notice(told, problem=True)
 
 
 def _forget_deleted(index: FileIndex, plan: WalkPlan, control: Control) -> None:

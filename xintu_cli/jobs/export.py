@@ -33,7 +33,7 @@ from xintu_cli.records import (
 from xintu_cli.reporting.export import ExportRow
 from xintu_cli.stages.control import Control
 from xintu_cli.stages.reading import ReadRules
-from xintu_cli.stages.walk import BATCH, WalkPlan, outermost
+from xintu_cli.stages.walk import BATCH, WalkPlan, outermost, would_find
 from xintu_cli.taxonomy import Taxonomy
 
 FACTS_EDGE = 256
@@ -62,9 +62,11 @@ async def export_rows(
         yield await _rows(await _complete(entries, sources, control), sources)
     if not sources.keep_missing:
         return
+    wanted = would_find(plan.rules)
     for root in outermost(plan.roots):
         gone: list[IndexEntry]
-        missing = (entry for entry in sources.index.under(root) if _is_missing(entry))
+        known = sources.index.under(root)
+        missing = (e for e in known if _is_missing(e) and wanted(e.path, root))
         while gone := await to_thread.run_sync(
             partial(list, islice(missing, BATCH)), limiter=control.disk
         ):

@@ -5,6 +5,7 @@ Kept by image and taxonomy name, so it survives renames, upgrades and new descri
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -92,7 +93,8 @@ def _hash_rows(
             if file is None:
                 raise UnreadablePhotoError("no photo")
         except PhotoError as error:
-            done.failures.append((path, str(error)))
+            reason = str(error) if os.path.lexists(path) else "there is no such file"
+            done.failures.append((path, reason))
             continue
         done.photos += 1
         labels[image_hash(file.data)] = category

@@ -6,6 +6,8 @@ unreadable files are this machine's.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +21,7 @@ from xintu_cli.storage.statistics import Statistics, read_statistics
 from xintu_cli.storage.totals import Periods, read_periods
 from xintu_cli.taxonomy import Taxonomy
 
+_PARTICULARS = re.compile(r" \(|: ")
 USUAL_DAYS = 30
 """The middle period where nobody has said how many days."""
 
@@ -36,7 +39,7 @@ class Overview:
     labels: Mapping[str, str]
     """Of the most reused images, those a person has labelled: image hash to category."""
     unreadable: Mapping[str, int]
-    """Reason to number of files on this machine."""
+    """What is wrong, without its particulars, to the number of files on this machine."""
 
     @property
     def middle_days(self) -> int:
@@ -85,5 +88,16 @@ async def overview(
             for row in rows
             if row.source == Source.MANUAL
         },
-        unreadable=await to_thread.run_sync(index.unreadable_reasons, limiter=disk),
+        unreadable=_kinds(await to_thread.run_sync(index.unreadable_reasons, limiter=disk)),
     )
+
+
+def _kinds(reasons: Mapping[str, int]) -> Mapping[str, int]:
+    """Add up reasons that differ in their particulars alone, the most frequent first.
+
+    `too large (20000×20000)` and `cannot decode this PNG: broken …` would be a line a file.
+    """
+    kinds: Counter[str] = Counter()
+    for reason, files in reasons.items():
+        kinds[_PARTICULARS.split(reason, maxsplit=1)[0]] += files
+    return dict(kinds.most_common())

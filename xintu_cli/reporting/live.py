@@ -62,6 +62,11 @@ class LiveReporter:
             _Painting(self._frame), self._console, frames_per_second=frames_per_second
         )
 
+    @property
+    def language(self) -> str:
+        """The language notices are to be in."""
+        return self._facts.language
+
     def start(self) -> None:
         """Begin to draw."""
         self._started_at = self._clock()

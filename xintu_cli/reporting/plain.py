@@ -56,6 +56,11 @@ class PlainReporter:
         self._photos = Pace(clock())
         self._work = Pace(clock())
 
+    @property
+    def language(self) -> str:
+        """The language notices are to be in."""
+        return self._facts.language
+
     def start(self) -> None:
         """Begin to count the time to the first line."""
         self._last_line = self._clock()

@@ -326,6 +326,14 @@ class _Walker:
             return False
         return self._included is None or relative.endswith("/") or self._included(relative)
 
+    def would_find(self, path: bytes, root: bytes) -> bool:
+        """Tell whether a file at `path` would be found below `root`, were it there."""
+        below = path[len(_inside(root)) :]
+        names = below.split(b"/")
+        if not self._rules.hidden and any(n.startswith(b".") or n in SYSTEM_NAMES for n in names):
+            return False
+        return not below or self._is_wanted(path, len(path) - len(below))
+
     def _problem(self, path: bytes, error: OSError, root: bytes) -> None:
         """Note a directory that cannot be read; raise where it is the whole root that is gone."""
         if path == root or (error.errno in _ROOT_LOST and not _can_be_listed(root)):
@@ -333,6 +341,11 @@ class _Walker:
         if error.errno not in _GONE:
             self._report.unreadable += 1
             self._report.problems.append((path, f"cannot read the directory: {error.strerror}"))
+
+
+def would_find(rules: WalkRules) -> Callable[[bytes, bytes], bool]:
+    """Return what tells of `(path, root)` whether a walk would find it, were it there."""
+    return _Walker(rules, WalkReport()).would_find
 
 
 def left_out_of(root: bytes) -> list[bytes]:

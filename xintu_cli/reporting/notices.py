@@ -1,0 +1,27 @@
+"""What a run says in passing, in English and Chinese."""
+
+from __future__ import annotations
+
+from xintu_cli.reporting.phrases import Bilingual
+
+
+class Notice(Bilingual):
+    """One thing a person should know; a reporter escapes what is put in."""
+
+    DRAINING = (
+        "interrupted: finishing what is in flight, {seconds:g} s at most; once more stops at once",
+        "已中断：正在完成进行中的照片，最多 {seconds:g} 秒；再按一次立即停止",
+    )
+    NOTHING_BELOW = (
+        "nothing was found below {root}. {hint}",
+        "在 {root} 下没有找到任何文件。{hint}",
+    )
+    NOT_MOUNTED = ("Is the disk mounted?", "磁盘是否已挂载？")
+    PATTERNS = (
+        "Do --include and --exclude leave anything?",
+        "--include 和 --exclude 是否排除了全部文件？",
+    )
+    LEFT_OUT = (
+        "Left out: {names} (--hidden looks into them).",
+        "已跳过：{names}（用 --hidden 打开）。",
+    )
