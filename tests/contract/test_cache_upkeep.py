@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -30,8 +31,10 @@ from xintu_cli.records import (
 from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.copying import copy_cache
 from xintu_cli.storage.statistics import Agreement, Saved, Usage, mean_usage, read_statistics
+from xintu_cli.storage.totals import read_periods
 from xintu_cli.storage.upkeep import PruneRules, check, prune
 from xintu_cli.storage.urls import migrate_cache, open_cache
+from xintu_cli.tally import Tally
 
 pytestmark = pytest.mark.anyio
 
@@ -152,6 +155,32 @@ async def test_pruning_the_log_keeps_answers_and_totals(
     assert (rows["request_log"], rows["classification"]) == (1, 2_500)
     after = (await read_statistics(cache, TASK)).providers[0]
     assert (after.attempts, after.cost) == (before.attempts, before.cost) == (2_501, 625.25)
+
+
+async def test_pruning_changes_no_total_of_any_period(
+    cache: SqlCache, database: CacheDatabase
+) -> None:
+    """Today, the last days and all time are told from what prune never deletes."""
+    for number in range(3):
+        run = RunRow(f"{number:032x}", "host", "1.0", "cloud")
+        await cache.start_run(run)
+        await cache.settle(settlement(*((photo, llm()) for photo in PHOTOS[:50])))
+        done = Tally(run.run_id).summary("done", 0, 2.0)
+        await cache.finish_run(replace(done, found=50, llm=50, calls=50, cost=1.5, currency="USD"))
+    database.fetch(f"UPDATE request_log SET created_at = '{LONG_AGO}'")
+    database.fetch(f"UPDATE run SET started_at = '{LONG_AGO}' WHERE run_id = '{0:032x}'")
+    database.fetch(f"UPDATE daily SET day = '{LONG_AGO[:10]}'")
+
+    async def totals() -> list[object]:
+        periods = await read_periods(cache, days=30, utc_offset_seconds=0.0)
+        told = await read_statistics(cache, TASK)
+        kept = [(p.provider, p.model, p.attempts, p.ok, p.cost) for p in told.providers]
+        three = (periods.today, periods.last_days, periods.all_time)
+        return [*(replace(period, since="") for period in three), told.counts, told.days, kept]
+
+    before = await totals()
+    assert (await prune(cache, PruneRules(log_days=0))).request_log == 150
+    assert await totals() == before
 
 
 async def test_what_is_over_is_pruned(cache: SqlCache, database: CacheDatabase) -> None:

@@ -84,7 +84,8 @@ class _View:
         if not self._found.periods.all_time.runs and not details.categories:
             yield Text(self._say(StatsPhrase.NOTHING_YET))
             return
-        yield self._periods()
+        if self._found.periods.all_time.runs:
+            yield self._periods()
         sections = (
             (StatsPhrase.DAYS, self._days()),
             (StatsPhrase.CATEGORIES, self._categories()),

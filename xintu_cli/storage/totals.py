@@ -18,8 +18,8 @@ from xintu_cli.storage.verbs.clock import clock, later
 
 DAY_SECONDS = 86_400
 
-# MySQL compares a DATETIME with no empty text: all time begins before photography.
-_ALL_TIME = "1000-01-01 00:00:00.000"
+ALL_TIME = "1000-01-01 00:00:00.000"
+"""MySQL compares a DATETIME with no empty text: all time begins before photography."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def since_midnight(now: str, utc_offset_seconds: float) -> str:
 
 def first_moment(since: str) -> str:
     """Return a moment that every database can compare with."""
-    return since or _ALL_TIME
+    return since or ALL_TIME
 
 
 def run_totals(since: str) -> Script[Totals]:
