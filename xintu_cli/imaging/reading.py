@@ -185,4 +185,5 @@ def _translated(error: OSError) -> PhotoError:
 
 
 def _megabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:,.0f} MB"
+    """Say a size in the megabytes of `max_file_mb`, which are 1024 times 1024."""
+    return f"{size_bytes / 1024**2:,.0f} MB"
