@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import stat
 import tomllib
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from tests.support.command import Home
 from tests.support.invariants import check_streams
 from tests.support.photos import make_tree
-from tests.support.terminal import CTRL_D, on_terminal
+from tests.support.terminal import CTRL_C, CTRL_D, OnTerminal
 from xintu_cli.settings import ProviderConfig, Settings
 
 
@@ -121,17 +120,24 @@ def test_every_line_of_the_file_may_be_uncommented(home: Home) -> None:
 
 def test_on_a_terminal_a_few_questions_fill_it_in(home: Home) -> None:
     """In the language that was answered first; what is no answer is asked again."""
-    with on_terminal(home, "config", "init") as terminal:
-        terminal.answer("Language of names and texts", "fr")
+    with OnTerminal("config", "init", home=home.path) as terminal:
+        terminal.wait_for("Language of names and texts")
+        terminal.type("fr\n")
         terminal.wait_for("'fr' is none of en, zh.")
-        terminal.answer("Language of names and texts", "zh")
+        terminal.wait_for("Language of names and texts")
+        terminal.type("zh\n")
         terminal.wait_for("照片不离开本机")
-        terminal.answer("策略", "hybrid")
-        terminal.answer("模型服务", "openai")
-        terminal.answer("每次运行最多花费", "1.5")
-        terminal.answer("共享缓存", "mysql://nowhere")
+        terminal.wait_for("策略")
+        terminal.type("hybrid\n")
+        terminal.wait_for("模型服务")
+        terminal.type("openai\n")
+        terminal.wait_for("每次运行最多花费")
+        terminal.type("1.5\n")
+        terminal.wait_for("共享缓存")
+        terminal.type("mysql://nowhere\n")
         terminal.wait_for("must name a host and a database")
-        terminal.answer("共享缓存", "mysql://me@db.lan/photos")
+        terminal.wait_for("共享缓存")
+        terminal.type("mysql://me@db.lan/photos\n")
         assert terminal.finish() == 0
     file = home.state / "config.toml"
     assert tomllib.loads(file.read_text(encoding="utf-8")) == {
@@ -144,14 +150,11 @@ def test_on_a_terminal_a_few_questions_fill_it_in(home: Home) -> None:
     assert shown(home)["provider"]["value"] == ["openai"]
 
 
-@pytest.mark.parametrize("way", ["end of input", "interrupt"])
-def test_whoever_leaves_a_question_has_changed_nothing(home: Home, way: str) -> None:
-    with on_terminal(home, "config", "init") as terminal:
+@pytest.mark.parametrize("key", [CTRL_C, CTRL_D], ids=["Ctrl-C", "Ctrl-D"])
+def test_whoever_leaves_a_question_has_changed_nothing(home: Home, key: str) -> None:
+    with OnTerminal("config", "init", home=home.path) as terminal:
         terminal.wait_for("Language of names")
-        if way == "interrupt":
-            terminal.send_signal(signal.SIGINT)
-        else:
-            terminal.type(CTRL_D)
+        terminal.type(key)
         assert terminal.finish() == 130
     assert "Traceback" not in terminal.text
     assert not (home.state / "config.toml").exists()

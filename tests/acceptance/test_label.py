@@ -11,7 +11,7 @@ import pytest
 from tests.support.command import Home
 from tests.support.invariants import check_streams
 from tests.support.photos import make_tree
-from tests.support.terminal import on_terminal
+from tests.support.terminal import OnTerminal
 
 TAXONOMY = Path(__file__).parents[2] / "configs" / "taxonomies" / "xintu.toml"
 
@@ -169,8 +169,9 @@ def test_many_photos_are_asked_about_once(
 ) -> None:
     folder = tmp_path / "many"
     make_tree(folder, 25)
-    with on_terminal(home, "label", folder, "--as", "pets") as terminal:
-        terminal.answer("Label 25 files as Pets?", answer)
+    with OnTerminal("label", folder, "--as", "pets", home=home.path) as terminal:
+        terminal.wait_for("Label 25 files as Pets?")
+        terminal.type(answer + "\n")
         assert terminal.finish() == (0 if labelled else 2)
     manual = [row for row in exported(home, folder).values() if row["source"] == "manual"]
     assert len(manual) == labelled

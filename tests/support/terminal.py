@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.command import Argument, Home, clean_environment, installed_command
+from tests.support.command import Argument, clean_environment, installed_command
 
 CTRL_C, CTRL_D = "\x03", "\x04"
 _CODES = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
@@ -84,11 +84,6 @@ class OnTerminal:
                 self._news.wait(min(left, 0.5))
         self._waited_to = at + len(words)
 
-    def answer(self, question: str, answer: str) -> None:
-        """Wait for the question, then type the answer and a return."""
-        self.wait_for(question)
-        self.type(answer + "\r")
-
     def type(self, keys: str) -> None:
         """Press keys; a line ends with a newline."""
         os.write(self._screen, keys.encode())
@@ -114,10 +109,3 @@ class OnTerminal:
                 self._news.notify_all()
             if not block:
                 return
-
-
-def on_terminal(
-    home: Home, *arguments: Argument, env: Mapping[str, str] | None = None
-) -> OnTerminal:
-    """Start the command on a terminal, in a home of its own."""
-    return OnTerminal(*arguments, home=home.path, env={**home.environment, **(env or {})})

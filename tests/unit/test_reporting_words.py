@@ -411,3 +411,16 @@ def test_colours_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\x1b[" in closing(terminal=True)
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[3" not in closing(terminal=True)
+
+
+def test_whoever_asks_for_more_gets_every_failure() -> None:
+    text = closing_text(SUMMARY, replace(FACTS, verbose=True), LossyStream(Encoded(terminal=False)))
+    assert text.count("jpg  truncated") == 40
+    assert "--summary FILE lists them" not in text
+
+
+def test_a_glob_of_many_roots_is_not_repeated() -> None:
+    many = replace(FACTS, roots=tuple(b"/photos/%d.jpg" % number for number in range(500)))
+    text = closing_text(SUMMARY, many, LossyStream(Encoded(terminal=False)))
+    assert "xintu export … -o labels.csv" in text
+    assert "/photos/7.jpg" not in text

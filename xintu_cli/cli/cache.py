@@ -130,7 +130,7 @@ def prune(
     prune_cache(open_session(flags, config), wanted)
 
 
-@app.command()
+@app.command(short_help="Make the tables, or renew them.")
 def migrate(
     cache: options.Cache = None,
     config: options.Config = None,

@@ -24,7 +24,10 @@ def label(
     from_: Annotated[
         Path | None,
         typer.Option(
-            "--from", metavar="FILE", help="A CSV with path and category; an export will do."
+            "--from",
+            metavar="FILE",
+            help="A CSV with path and category, as an export has them; every line that names "
+            "a category becomes your word.",
         ),
     ] = None,
     cache: options.Cache = None,

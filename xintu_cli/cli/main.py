@@ -36,13 +36,15 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(name="classify")(classify.classify)
-app.command(name="export")(export.export)
-app.command(name="label")(label.label)
-app.command(name="report")(report.report)
-app.command(name="stats")(stats.stats)
-app.command(name="evaluate")(evaluate.evaluate)
-app.command(name="doctor")(doctor.doctor)
+app.command(name="classify", short_help="Classify photos; what is known costs nothing.")(
+    classify.classify
+)
+app.command(name="export", short_help="Write the labels as CSV or JSON.")(export.export)
+app.command(name="label", short_help="Say what photos are.")(label.label)
+app.command(name="report", short_help="Write a page with gallery and charts.")(report.report)
+app.command(name="stats", short_help="Show the past at a glance.")(stats.stats)
+app.command(name="evaluate", short_help="Measure how right the answers are.")(evaluate.evaluate)
+app.command(name="doctor", short_help="Check everything a run stands on.")(doctor.doctor)
 app.add_typer(cache.app)
 app.add_typer(models.app)
 app.add_typer(config.app)

@@ -188,6 +188,7 @@ def _reporter(
         cache_url=masked(workspace.cache_url),
         language=session.language,
         dry_run=dry_run,
+        verbose=settings.verbose,
     )
     stream = sys.stderr
     if stream is None or stream.closed:

@@ -32,9 +32,10 @@ from xintu_cli.records import (
 )
 from xintu_cli.reporting.export import ExportRow
 from xintu_cli.stages.control import Control
+from xintu_cli.stages.patterns import Patterns
 from xintu_cli.stages.reading import ReadRules
 from xintu_cli.stages.roots import outermost
-from xintu_cli.stages.walk import BATCH, WalkPlan, would_find
+from xintu_cli.stages.walk import BATCH, SYSTEM_NAMES, WalkPlan
 from xintu_cli.taxonomy import Taxonomy
 
 FACTS_EDGE = 256
@@ -63,15 +64,26 @@ async def export_rows(
         yield await _rows(await _complete(entries, sources, control), sources)
     if not sources.keep_missing:
         return
-    wanted = would_find(plan.rules)
+    patterns = Patterns(plan.rules.include, plan.rules.exclude)
     for root in outermost(plan.roots):
         gone: list[IndexEntry]
         known = sources.index.under(root)
-        missing = (e for e in known if _is_missing(e) and wanted(e.path, root))
+        prefix = len(root.rstrip(b"/")) + 1
+        missing = (
+            entry
+            for entry in known
+            if _is_missing(entry)
+            and (plan.rules.hidden or not _is_hidden(entry.path[prefix:]))
+            and (entry.path == root or patterns.want(entry.path, prefix))
+        )
         while gone := await to_thread.run_sync(
             partial(list, islice(missing, BATCH)), limiter=control.disk
         ):
             yield await _rows(gone, sources)
+
+
+def _is_hidden(below: bytes) -> bool:
+    return any(name.startswith(b".") or name in SYSTEM_NAMES for name in below.split(b"/"))
 
 
 def _is_missing(entry: IndexEntry) -> bool:

@@ -35,6 +35,7 @@ from xintu_cli.reporting.phrases import Phrase, Say, speaker
 from xintu_cli.reporting.run_facts import RunFacts
 
 _NAMED_FAILURES = 5
+_NAMED_ROOTS = 5
 _TITLES = {
     "done": Phrase.DONE,
     "partial": Phrase.PARTIAL,
@@ -142,7 +143,8 @@ class _Closing:
         phrase = _EARLY_TITLES.get(self._summary.status)
         if phrase is not None:
             return self._say(phrase, time=duration(self._summary.seconds, self._say))
-        roots = ", ".join(display_text(root) for root in self._facts.roots)
+        more = ", …" if len(self._facts.roots) > _NAMED_ROOTS else ""
+        roots = ", ".join(map(display_text, self._facts.roots[:_NAMED_ROOTS])) + more
         return self._say(Phrase.NOTHING_FOUND, roots=roots)
 
     def _answers(self) -> Iterator[Text]:
@@ -244,10 +246,11 @@ class _Closing:
             return
         yield Text()
         yield Text(say(Phrase.FAILURES), "red")
-        for path, reason in summary.failures[:_NAMED_FAILURES]:
+        named = len(summary.failures) if self._facts.verbose else _NAMED_FAILURES
+        for path, reason in summary.failures[:named]:
             text = Text("  ").append(display_text(path)).append("  ")
             yield text.append(display_text(reason), QUIET_STYLE)
-        more = summary.failures_total - min(_NAMED_FAILURES, len(summary.failures))
+        more = summary.failures_total - min(named, len(summary.failures))
         if more > 0:
             yield Text("  ").append(say(Phrase.MORE_FAILURES, n=more), QUIET_STYLE)
 
@@ -268,6 +271,8 @@ class _Closing:
             steps.append(Text(say(Phrase.NEXT_UPGRADE)))
         if export and summary.cached + summary.llm + summary.local:
             roots = " ".join(shell_word(root) for root in self._facts.roots)
+            if len(self._facts.roots) > _NAMED_ROOTS:
+                roots = "…"  # a shell's glob: a command of five hundred names helps nobody
             command = Text(f"xintu export {roots} -o labels.csv", "bold")
             steps.append(command.append(f"  {say(Phrase.NEXT_EXPORT)}", f"not bold {QUIET_STYLE}"))
         label = say(Phrase.NEXT)

@@ -23,10 +23,14 @@ class DryRun:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """`roots` as they were typed; `cache_url` without secrets; `language` is en or zh."""
+    """`roots` as they were typed; `cache_url` without secrets; `language` is en or zh.
+
+    `verbose` names every failure that the summary holds, not only the first few.
+    """
 
     roots: tuple[bytes, ...]
     taxonomy: Taxonomy
     cache_url: str
     language: str = "en"
     dry_run: DryRun | None = None
+    verbose: bool = False

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -21,12 +20,12 @@ from operator import attrgetter
 
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectSendStream
-from pathspec import GitIgnoreSpec
 
-from xintu_cli.errors import StorageError, UsageError
+from xintu_cli.errors import StorageError
 from xintu_cli.outcomes import Failed, Outcome
 from xintu_cli.records import Photo
 from xintu_cli.stages.control import Control
+from xintu_cli.stages.patterns import Patterns
 from xintu_cli.stages.roots import inside
 
 BATCH = 2_048
@@ -158,8 +157,7 @@ class _Walker:
         self._own: set[Identity] = set()
         self._passed_over = set(rules.own_paths)
         self._links: deque[tuple[bytes, bytes]] = deque()
-        self._excluded = _matcher(rules.exclude)
-        self._included = _matcher(rules.include)
+        self._patterns = Patterns(rules.include, rules.exclude)
 
     def files(self, roots: Sequence[bytes]) -> Iterator[list[Photo]]:
         """Yield files given by name first, then those below the directories, then linked ones.
@@ -207,7 +205,7 @@ class _Walker:
         prefix = len(inside(root))
         # One look at a name tells whether it needs a second one.
         special = {os.path.basename(path) for path in self._passed_over} | SYSTEM_NAMES
-        patterns = self._excluded is not None or self._included is not None
+        patterns = bool(self._patterns)
         for entries in self._listing(directory, root):
             photos: list[Photo] = []
             for entry in entries:
@@ -216,10 +214,10 @@ class _Walker:
                     continue
                 try:
                     if entry.is_file(follow_symlinks=False):
-                        if not patterns or self._is_wanted(entry.path, prefix):
+                        if not patterns or self._patterns.want(entry.path, prefix):
                             photos.append(_photo(entry.path, entry.stat(follow_symlinks=False)))
                     elif entry.is_dir(follow_symlinks=False):
-                        if not patterns or self._is_wanted(entry.path + b"/", prefix):
+                        if not patterns or self._patterns.want(entry.path + b"/", prefix):
                             subdirectories.append(entry.path)
                     elif self._rules.follow_symlinks and entry.is_symlink():
                         self._links.append((entry.path, root))
@@ -242,9 +240,9 @@ class _Walker:
             except OSError:
                 continue  # it leads nowhere, or to itself
             prefix = len(inside(root))
-            if stat.S_ISDIR(status.st_mode) and self._is_wanted(path + b"/", prefix):
+            if stat.S_ISDIR(status.st_mode) and self._patterns.want(path + b"/", prefix):
                 yield from self._below(path, root)
-            elif stat.S_ISREG(status.st_mode) and self._is_wanted(path, prefix):
+            elif stat.S_ISREG(status.st_mode) and self._patterns.want(path, prefix):
                 files.append((path, root, status))
         linked: set[Identity] = set()
         for path, root, status in files:
@@ -278,21 +276,6 @@ class _Walker:
         except OSError as error:
             self._problem(directory, error, root)
 
-    def _is_wanted(self, path: bytes, prefix: int) -> bool:
-        """Ask the patterns about a path; a directory's ends with a slash."""
-        relative = os.fsdecode(path[prefix:])
-        if self._excluded is not None and self._excluded(relative):
-            return False
-        return self._included is None or relative.endswith("/") or self._included(relative)
-
-    def would_find(self, path: bytes, root: bytes) -> bool:
-        """Tell whether a file at `path` would be found below `root`, were it there."""
-        below = path[len(inside(root)) :]
-        names = below.split(b"/")
-        if not self._rules.hidden and any(n.startswith(b".") or n in SYSTEM_NAMES for n in names):
-            return False
-        return not below or self._is_wanted(path, len(path) - len(below))
-
     def _problem(self, path: bytes, error: OSError, root: bytes) -> None:
         """Note a directory that cannot be read; raise where it is the whole root that is gone."""
         if path == root or (error.errno in _ROOT_LOST and not _can_be_listed(root)):
@@ -300,11 +283,6 @@ class _Walker:
         if error.errno not in _GONE:
             self._report.unreadable += 1
             self._report.problems.append((path, f"cannot read the directory: {error.strerror}"))
-
-
-def would_find(rules: WalkRules) -> Callable[[bytes, bytes], bool]:
-    """Return what tells of `(path, root)` whether a walk would find it, were it there."""
-    return _Walker(rules, WalkReport()).would_find
 
 
 def left_out_of(root: bytes) -> list[bytes]:
@@ -356,16 +334,3 @@ def _can_be_listed(directory: bytes) -> bool:
 
 def _photo(path: bytes, status: os.stat_result) -> Photo:
     return Photo(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-
-
-def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool] | None:
-    """Compile gitignore patterns, or return None where there are none."""
-    if not patterns:
-        return None
-    try:
-        return GitIgnoreSpec.from_lines(patterns).match_file
-    except (ValueError, re.error) as error:
-        raise UsageError(
-            f"cannot read the patterns {', '.join(patterns)}: {error}. "
-            "They are gitignore patterns: *.png, raw/, !keep.png."
-        ) from error
