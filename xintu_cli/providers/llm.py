@@ -176,7 +176,7 @@ class LLMClassifier:
         self._has_answered = True
         self._negotiation.understood()
         try:
-            classification = read_answer(reply.text, self._taxonomy)
+            classification = read_answer(self._without_key(reply.text), self._taxonomy)
         except AnswerError as error:
             problem = error
         else:
@@ -194,6 +194,11 @@ class LLMClassifier:
             problem = AnswerError(f"the reply was cut off at {reply.tokens_out or '?'} tokens")
         message = f"{self.name} gave no usable answer: {problem}"
         raise self._failed(AnswerError(message, off_list=problem.off_list), started, reply)
+
+    def _without_key(self, text: str) -> str:
+        """Take the key out of an answer: a server that echoes it must not bring it into tables."""
+        key = self._profile.api_key.reveal()
+        return text.replace(key, "***") if key else text
 
     def _judged(self, failure: CallFailedError, dialect: Dialect) -> ProviderError:
         """Return the error to raise: what a failure means after all that came before it."""
