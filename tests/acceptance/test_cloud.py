@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sqlite3
 import time
@@ -71,6 +72,37 @@ def test_every_photo_is_paid_for_once(home: Home, photos: Path, policy: str) -> 
         assert (second["cached"], second["calls"]) == (PHOTOS, 0)
         assert vendor.summary()["requests"] == PHOTOS
     assert rows(home, "SELECT count(*) FROM claim") == [(0,)]
+
+
+def test_a_run_that_finds_everything_known_loads_neither_sdk_nor_model(
+    home: Home, photos: Path
+) -> None:
+    with VendorProcess() as vendor:
+        env = {**environment(vendor), "PYTHONPROFILEIMPORTTIME": "1"}
+        command = ("classify", photos, "--policy", "hybrid")
+        for expected in ({"openai", "onnxruntime", "numpy"}, set()):
+            finished = home.run(*command, env=env)
+            assert finished.exit_code == 0, finished
+            imported = {line.rpartition("|")[2].strip() for line in finished.stderr.splitlines()}
+            assert imported & {"openai", "onnxruntime", "numpy"} == expected
+
+
+def test_a_model_that_is_not_what_it_was_sends_nothing(home: Home, photos: Path) -> None:
+    model = home.path / "spoilt"
+    shutil.copytree(Path(__file__).parents[2] / "models" / "xintu-lite", model)
+    with (model / "model.onnx").open("r+b") as file:
+        file.seek(4096)
+        file.write(b"spoilt")
+    with VendorProcess() as vendor:
+        env = environment(vendor)
+        options = ("classify", photos, "--policy", "hybrid", "--model", model)
+        refused = home.run(*options, env=env)
+        assert vendor.received() == []
+        assert refused.exit_code == 78, refused
+        assert "cannot keep idcard back" in refused.stderr
+        unjudged = home.run(*options, "--keep-local", "none", env=env)
+    assert unjudged.exit_code == 0, unjudged
+    assert "nobody stands in where the LLM fails" in unjudged.stderr
 
 
 def test_a_provider_that_is_named_is_asked(home: Home, photos: Path) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 from tests.benchmarks import trees
-from tests.benchmarks.measure import Measured, Place, run, succeed
+from tests.benchmarks.measure import Place
 from tests.benchmarks.table import Row, limit_row, ratio_row
-from tests.benchmarks.vendor import LATENCY_SECONDS, classify
+from tests.benchmarks.vendor import LATENCY_SECONDS, bare_calls, classify
 from tests.support.command import Argument
 from tests.support.vendor_process import VendorProcess
 
@@ -29,7 +27,7 @@ def measure(place: Place) -> list[Row]:
 
 
 def _few(place: Place, vendor: VendorProcess, photos: Argument) -> list[Row]:
-    bare = _bare(photos, _FEW_IN_FLIGHT, vendor)
+    bare = bare_calls(photos, _FEW_IN_FLIGHT, vendor)
     options = ("--keep-local", "none", "--concurrency", str(_FEW_IN_FLIGHT))
     ours = classify(place, vendor, photos, *options, llm=FEW)
     return [
@@ -43,9 +41,9 @@ def _few(place: Place, vendor: VendorProcess, photos: Argument) -> list[Row]:
 
 def _many(place: Place, vendor: VendorProcess, photos: Argument) -> list[Row]:
     """Compare with a floor: the slower of the calls themselves and two threads that prepare."""
-    prepared = _bare(photos, 0, vendor).seconds
+    prepared = bare_calls(photos, 0, vendor).seconds
     floor = max(prepared, MANY / _IN_FLIGHT * LATENCY_SECONDS)
-    peer = _bare(photos, _IN_FLIGHT, vendor)
+    peer = bare_calls(photos, _IN_FLIGHT, vendor)
     options = ("--concurrency", str(_IN_FLIGHT))
     sent = classify(
         _fresh(place, "all"), vendor, photos, *options, "--keep-local", "none", llm=MANY
@@ -77,8 +75,3 @@ def _fresh(place: Place, name: str) -> Place:
     path = place.path / f"home-{name}"
     path.mkdir()
     return Place(path)
-
-
-def _bare(photos: Argument, concurrency: int, vendor: VendorProcess) -> Measured:
-    command: list[Argument] = [sys.executable, "-m", "tests.benchmarks.bare_calls"]
-    return succeed(run([*command, photos, str(concurrency), vendor.base_url("openai")]))

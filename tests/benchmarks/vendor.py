@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
-from tests.benchmarks.measure import Measured, Place, succeed
+from tests.benchmarks.measure import Measured, Place, run, succeed
 from tests.support.command import Argument
 from tests.support.vendor_process import VendorProcess
 
@@ -28,3 +29,9 @@ def classify(
     if wrong:
         raise RuntimeError(f"expected {counts}, the run says {wrong}")
     return measured
+
+
+def bare_calls(photos: Argument, concurrency: int, vendor: VendorProcess) -> Measured:
+    """Time the simplest honest tool on the same photos; a concurrency of 0 only prepares them."""
+    command: list[Argument] = [sys.executable, "-m", "tests.benchmarks.bare_calls"]
+    return succeed(run([*command, photos, str(concurrency), vendor.base_url("openai")]))
