@@ -83,6 +83,32 @@ def test_four_rights_do_for_everything_but_making_the_tables(
         check_litter(home)
 
 
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_the_readmes_sql_makes_a_cache_that_machines_can_join(
+    tmp_path: Path, photos: Path, mariadb: MariaDb, mysql_database: CacheDatabase, readme: str
+) -> None:
+    name = mysql_database.url.rpartition("/")[2]
+    text = (Path(__file__).parents[2] / readme).read_text(encoding="utf-8")
+    lines = text.partition("```sql\n")[2].partition("```")[0].splitlines()
+    mariadb.execute(f"DROP DATABASE {name}")
+    try:
+        for line in lines:
+            mariadb.execute(line.replace("xintu.*", f"{name}.*").replace("E xintu ", f"E {name} "))
+        with VendorProcess() as vendor:
+            home = machine(tmp_path / "a", mysql_database, vendor)
+            url = mysql_database.url.replace("root:@", "{}@")
+            admin = {"XINTU_CACHE": url.format("xintu_admin"), "XINTU_CACHE_PASSWORD": "a password"}
+            guest = {"XINTU_CACHE": url.format("xintu"), "XINTU_CACHE_PASSWORD": "another"}
+            refused = home.run("classify", photos, env=guest)
+            assert refused.exit_code == 77, refused
+            made = home.run("cache", "migrate", env=admin)
+            assert made.exit_code == 0, made
+            joined = home.run("classify", photos, env=guest)
+            assert joined.exit_code == 0, joined
+    finally:
+        mariadb.execute("DROP USER IF EXISTS 'xintu_admin'@'%', 'xintu'@'%'")
+
+
 @pytest.mark.parametrize("shares", ["true", "false"])
 def test_no_table_holds_a_path_a_user_a_picture_or_a_description_kept_at_home(
     tmp_path: Path, database: CacheDatabase, shares: str
