@@ -55,6 +55,7 @@ def spooled(home: Home) -> int:
     return int(waiting)
 
 
+@pytest.mark.row("D1")
 def test_d1_a_database_that_is_down_at_the_start_costs_nothing(
     tmp_path: Path, photos: Path, server: MariaDb, mysql_database: CacheDatabase
 ) -> None:
@@ -70,6 +71,7 @@ def test_d1_a_database_that_is_down_at_the_start_costs_nothing(
 
 
 @pytest.mark.parametrize("moment", [1, 7, 25])
+@pytest.mark.row("D2")
 def test_d2_a_run_outlasts_a_database_that_comes_back(
     tmp_path: Path, photos: Path, server: MariaDb, mysql_database: CacheDatabase, moment: int
 ) -> None:
@@ -92,6 +94,7 @@ def test_d2_a_run_outlasts_a_database_that_comes_back(
     assert spooled(home) == 0
 
 
+@pytest.mark.row("D2")
 def test_d2_answers_outlive_a_database_that_stays_away(
     tmp_path: Path, photos: Path, server: MariaDb, mysql_database: CacheDatabase
 ) -> None:

@@ -55,3 +55,10 @@ def test_the_crontab_line_does_what_it_says(home: Home) -> None:
     )
     # Nothing said is no mail sent.
     assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
+
+
+def test_the_example_of_a_shared_cache_is_a_configuration(home: Home) -> None:
+    example = CONFIGS / "example-mysql.toml"
+    shown = home.run("config", "show", "--json", "--config", example)
+    assert shown.exit_code == 0, shown
+    assert shown.json()["cache"]["value"].startswith("mysql://xintu@db.lan")

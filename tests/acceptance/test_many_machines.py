@@ -78,6 +78,7 @@ def is_locked(database: CacheDatabase) -> bool:
         return False
 
 
+@pytest.mark.row("F3", "F4")
 def test_f3_f4_two_runs_at_once_pay_for_every_photo_once(
     tmp_path: Path, albums: list[Path], database: CacheDatabase
 ) -> None:
@@ -97,6 +98,7 @@ def test_f3_f4_two_runs_at_once_pay_for_every_photo_once(
     assert count(database, "request_log") == PHOTOS
 
 
+@pytest.mark.row("F8")
 def test_f8_a_machine_whose_clock_is_an_hour_off_pays_for_nothing_twice(
     tmp_path: Path,
     albums: list[Path],
@@ -116,6 +118,7 @@ def test_f8_a_machine_whose_clock_is_an_hour_off_pays_for_nothing_twice(
     check_cache(mysql_database)
 
 
+@pytest.mark.row("D17", "F5")
 def test_d17_f5_runs_killed_at_random_lose_nothing_and_pay_at_most_for_what_was_in_flight(
     tmp_path: Path,
     albums: list[Path],
@@ -154,6 +157,7 @@ def test_d17_f5_runs_killed_at_random_lose_nothing_and_pay_at_most_for_what_was_
     assert PHOTOS <= log[0][0] <= asked
 
 
+@pytest.mark.row("E5")
 def test_e5_a_run_that_was_stopped_beyond_its_lease_sends_nothing_on_it(
     tmp_path: Path, albums: list[Path], database: CacheDatabase
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -37,6 +38,7 @@ def guest(mariadb: MariaDb, mysql_database: CacheDatabase) -> Iterator[str]:
     mariadb.execute("DROP USER guest@'127.0.0.1'")
 
 
+@pytest.mark.row("D16")
 def test_four_rights_do_for_everything_but_making_the_tables(
     tmp_path: Path, photos: Path, mysql_database: CacheDatabase, guest: str
 ) -> None:
@@ -81,6 +83,32 @@ def test_four_rights_do_for_everything_but_making_the_tables(
         check_litter(home)
 
 
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_the_readmes_sql_makes_a_cache_that_machines_can_join(
+    tmp_path: Path, photos: Path, mariadb: MariaDb, mysql_database: CacheDatabase, readme: str
+) -> None:
+    name = mysql_database.url.rpartition("/")[2]
+    text = (Path(__file__).parents[2] / readme).read_text(encoding="utf-8")
+    lines = text.partition("```sql\n")[2].partition("```")[0].splitlines()
+    mariadb.execute(f"DROP DATABASE {name}")
+    try:
+        for line in lines:
+            mariadb.execute(line.replace("xintu.*", f"{name}.*").replace("E xintu ", f"E {name} "))
+        with VendorProcess() as vendor:
+            home = machine(tmp_path / "a", mysql_database, vendor)
+            url = mysql_database.url.replace("root:@", "{}@")
+            admin = {"XINTU_CACHE": url.format("xintu_admin"), "XINTU_CACHE_PASSWORD": "a password"}
+            guest = {"XINTU_CACHE": url.format("xintu"), "XINTU_CACHE_PASSWORD": "another"}
+            refused = home.run("classify", photos, env=guest)
+            assert refused.exit_code == 77, refused
+            made = home.run("cache", "migrate", env=admin)
+            assert made.exit_code == 0, made
+            joined = home.run("classify", photos, env=guest)
+            assert joined.exit_code == 0, joined
+    finally:
+        mariadb.execute("DROP USER IF EXISTS 'xintu_admin'@'%', 'xintu'@'%'")
+
+
 @pytest.mark.parametrize("shares", ["true", "false"])
 def test_no_table_holds_a_path_a_user_a_picture_or_a_description_kept_at_home(
     tmp_path: Path, database: CacheDatabase, shares: str
@@ -110,3 +138,91 @@ def test_no_table_holds_a_path_a_user_a_picture_or_a_description_kept_at_home(
         assert canary not in stored
     assert "JFIF" not in stored
     assert "/9j/" not in stored, "a JPEG in base64"
+
+
+OTHER_LIST = """
+name = "other"
+fallback = "rest"
+[[category]]
+key = "cats"
+en = "Cats"
+zh = "猫"
+[[category]]
+key = "rest"
+en = "Rest"
+zh = "其它"
+"""
+
+
+@pytest.mark.row("F6")
+def test_machines_with_other_categories_do_not_get_in_each_others_way(
+    tmp_path: Path, photos: Path, database: CacheDatabase
+) -> None:
+    (tmp_path / "other.toml").write_text(OTHER_LIST, encoding="utf-8")
+    with VendorProcess() as vendor:
+        ours = machine(tmp_path / "a", database, vendor)
+        theirs = machine(tmp_path / "b", database, vendor, taxonomy=str(tmp_path / "other.toml"))
+        _, first = ours.summary(photos)
+        vendor.play({"answer": {"category": "cats", "confidence": 0.9, "description": ""}})
+        _, second = theirs.summary(photos)
+        assert (first["categories"], second["categories"]) == ({"pets": PHOTOS}, {"cats": PHOTOS})
+        assert vendor.summary()["requests"] == 2 * PHOTOS
+        for home, key in ((ours, "pets"), (theirs, "cats")):
+            _, again = home.summary(photos)
+            assert (again["cached"], again["categories"]) == (PHOTOS, {key: PHOTOS})
+        assert vendor.summary()["requests"] == 2 * PHOTOS
+
+
+@pytest.mark.row("F7")
+def test_a_machine_without_an_llm_neither_hides_nor_replaces_what_another_paid_for(
+    tmp_path: Path, photos: Path, database: CacheDatabase
+) -> None:
+    with VendorProcess() as vendor:
+        poor = machine(tmp_path / "a", database, vendor, policy="local")
+        rich = machine(tmp_path / "b", database, vendor)
+        _, first = poor.summary(photos)
+        assert first["local"] == PHOTOS
+        _, second = rich.summary(photos)
+        assert second["llm"] == PHOTOS
+        _, third = poor.summary(photos)
+        assert (third["cached"], third["categories"]) == (PHOTOS, {"pets": PHOTOS})
+        _, fourth = rich.summary(photos)
+        assert (fourth["cached"], fourth["calls"]) == (PHOTOS, 0)
+
+
+@pytest.mark.row("F9")
+def test_an_export_during_a_run_is_never_partial(
+    tmp_path: Path, photos: Path, database: CacheDatabase
+) -> None:
+    with VendorProcess({"latency_seconds": 0.5}) as vendor:
+        home = machine(tmp_path / "a", database, vendor, concurrency="1")
+        seen = []
+        with home.start("classify", photos) as running:
+            vendor.wait_for(1)
+            while running.process.poll() is None:
+                finished = home.run("export", photos, "-o", tmp_path / "labels.json")
+                assert finished.exit_code == 0, finished
+                rows = json.loads((tmp_path / "labels.json").read_text(encoding="utf-8"))
+                assert len(rows) == PHOTOS
+                seen.append(sum(row["category"] != "" for row in rows))
+            running.finish()
+    assert seen == sorted(seen)
+    assert seen[0] < PHOTOS, "the run was not over yet"
+
+
+@pytest.mark.row("D13")
+def test_rows_that_somebody_else_wrote_are_misses_and_are_replaced(
+    tmp_path: Path, photos: Path, database: CacheDatabase
+) -> None:
+    with VendorProcess() as vendor:
+        home = machine(tmp_path / "a", database, vendor)
+        home.summary(photos)
+        database.fetch("UPDATE classification SET category = 'no such', description = '\x1b[31m'")
+        exported = home.run("export", photos, "-o", "-", "--format", "csv")
+        check_streams(exported)
+        finished, summary = home.summary(photos)
+        assert finished.exit_code == 0, finished
+        check_streams(finished)
+        assert (summary["llm"], summary["categories"]) == (PHOTOS, {"pets": PHOTOS})
+    rows = database.fetch("SELECT DISTINCT category FROM classification")
+    assert rows == [("pets",)]

@@ -73,6 +73,7 @@ async def test_the_last_of_two_answers_in_one_settlement_wins(cache: SqlCache) -
     assert [row.category for row in rows] == ["foods"]
 
 
+@pytest.mark.row("F7")
 async def test_a_local_answer_neither_hides_nor_replaces_an_llms(cache: SqlCache) -> None:
     await cache.settle(settlement((CAT, llm("pets"))))
     await cache.settle(settlement((CAT, local("other"))))
@@ -168,6 +169,7 @@ async def test_what_is_longer_or_larger_than_its_column_is_cut_alike_everywhere(
 # ---- settling twice --------------------------------------------------------------------------
 
 
+@pytest.mark.row("D3")
 async def test_writing_a_settlement_twice_leaves_what_once_leaves(
     cache: SqlCache, database: CacheDatabase
 ) -> None:

@@ -360,6 +360,7 @@ async def test_migrating_makes_the_tables_once(database: CacheDatabase) -> None:
         assert (await cache.info()).schema_version == 1
 
 
+@pytest.mark.row("D11")
 async def test_migrations_at_once_do_not_disturb_each_other(database: CacheDatabase) -> None:
     steps: list[int] = []
 

@@ -94,6 +94,7 @@ def test_a_lock_can_be_taken_again_once_it_was_let_go(locks: Path, tmp_path: Pat
     assert [path.suffix for path in locks.iterdir()] == [".lock"]
 
 
+@pytest.mark.row("F1")
 def test_a_second_run_is_told_who_holds_the_lock_since_when(locks: Path, tmp_path: Path) -> None:
     with holding(locks, tmp_path) as other:
         assert other.line() == "held"
@@ -110,6 +111,7 @@ def test_a_second_run_is_told_who_holds_the_lock_since_when(locks: Path, tmp_pat
     take(locks, tmp_path)
 
 
+@pytest.mark.row("F2")
 def test_the_lock_of_a_killed_run_is_gone_with_it(locks: Path, tmp_path: Path) -> None:
     with holding(locks, tmp_path) as other:
         assert other.line() == "held"

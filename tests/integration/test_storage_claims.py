@@ -20,6 +20,7 @@ def claimer(url: str, run_id: str, count: int) -> list[str]:
     return [sys.executable, "-m", "tests.support.claimer", url, run_id, str(count)]
 
 
+@pytest.mark.row("F4")
 async def test_processes_that_start_together_share_the_photos(database: CacheDatabase) -> None:
     got: dict[str, list[str]] = {}
 
@@ -34,6 +35,7 @@ async def test_processes_that_start_together_share_the_photos(database: CacheDat
     assert sorted(everything) == sorted(PHOTOS[:640])
 
 
+@pytest.mark.row("D17")
 async def test_a_killed_run_leaves_claims_that_another_takes_over_when_they_run_out(
     cache: SqlCache, database: CacheDatabase
 ) -> None:
@@ -50,6 +52,7 @@ async def test_a_killed_run_leaves_claims_that_another_takes_over_when_they_run_
     assert await cache.claim(TASK, some, run_id=RUN, host="here", seconds=60) == set(some)
 
 
+@pytest.mark.row("F8")
 async def test_a_machine_whose_clock_is_ahead_takes_nothing_from_anybody(
     mysql_database: CacheDatabase,
     mysql_cache: SqlCache,

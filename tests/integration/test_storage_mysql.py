@@ -6,7 +6,7 @@ import random
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 
 import anyio
 import pymysql
@@ -79,6 +79,7 @@ def connections_of(mariadb: MariaDb, mysql_name: str) -> list[int]:
 # ---- the server goes away --------------------------------------------------------------------
 
 
+@pytest.mark.row("D5")
 async def test_a_connection_that_was_killed_is_replaced(mariadb: MariaDb, mysql_name: str) -> None:
     async with open_cache(mariadb.url(mysql_name)) as cache:
         await cache.settle(answers(1))
@@ -102,6 +103,7 @@ async def test_a_lease_keeper_survives_a_killed_connection(
             await to_thread.run_sync(keeper.renew, RUN, 60.0)
 
 
+@pytest.mark.row("D3")
 async def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
     mariadb: MariaDb, mysql_name: str
 ) -> None:
@@ -174,6 +176,7 @@ async def wait_until_someone_waits(mariadb: MariaDb) -> None:
             await anyio.sleep(0.12)
 
 
+@pytest.mark.row("D4")
 async def test_a_deadlock_is_tried_again(
     mariadb: MariaDb, mysql_name: str, other: pymysql.Connection
 ) -> None:
@@ -192,6 +195,7 @@ async def test_a_deadlock_is_tried_again(
         assert [row.category for (row,) in rows.values()] == ["pets", "pets", "theirs"]
 
 
+@pytest.mark.row("D4")
 async def test_a_lock_that_is_never_given_back_ends_the_call_and_not_the_cache(
     mariadb: MariaDb, mysql_name: str, other: pymysql.Connection
 ) -> None:
@@ -218,6 +222,7 @@ async def test_many_writers_of_the_same_rows_all_succeed(mariadb: MariaDb, mysql
     assert mariadb.execute("SELECT COUNT(*) FROM settlement", database=mysql_name) == ((24,),)
 
 
+@pytest.mark.row("D5")
 async def test_cancelled_calls_leave_every_connection_usable(
     mariadb: MariaDb, mysql_name: str
 ) -> None:
@@ -267,12 +272,14 @@ async def test_four_rights_suffice(
         assert (await cache.info()).rows["classification"] == 1
 
 
+@pytest.mark.row("D16")
 async def test_whoever_may_not_create_is_told_what_to_do(user: Callable[..., str]) -> None:
     with pytest.raises(CredentialsError, match="cache migrate"):
         async with open_cache(user("SELECT, INSERT, UPDATE, DELETE")):
             pass
 
 
+@pytest.mark.row("D16")
 async def test_a_user_who_may_only_read_is_told_the_missing_right(
     mariadb: MariaDb, mysql_name: str, user: Callable[..., str]
 ) -> None:
@@ -283,6 +290,7 @@ async def test_a_user_who_may_only_read_is_told_the_missing_right(
             await cache.settle(answers(1))
 
 
+@pytest.mark.row("D16")
 async def test_a_wrong_password_is_refused_and_not_shown(user: Callable[..., str]) -> None:
     url = user("SELECT").replace("hunter2", "hunter3")
     with pytest.raises(CredentialsError, match="Access denied") as caught:
@@ -302,6 +310,7 @@ async def test_a_database_that_does_not_exist_is_told(mariadb: MariaDb) -> None:
             pass
 
 
+@pytest.mark.row("D4")
 async def test_a_server_without_a_free_connection_is_tried_later(
     mariadb: MariaDb, mysql_name: str, user: Callable[..., str]
 ) -> None:
@@ -315,6 +324,51 @@ async def test_a_server_without_a_free_connection_is_tried_later(
                 pass
 
 
+@pytest.mark.row("D4")
+async def test_a_server_full_of_connections_is_tried_later(
+    mariadb: MariaDb, mysql_name: str, user: Callable[..., str]
+) -> None:
+    async with open_cache(mariadb.url(mysql_name)):
+        pass
+    url = user("SELECT, INSERT, UPDATE, DELETE")
+    ((usually,),) = mariadb.execute("SELECT @@max_connections")
+    mariadb.execute("SET GLOBAL max_connections = 10")
+    try:
+        async with AsyncExitStack() as stack:
+
+            async def crowd() -> None:
+                for _ in range(12):
+                    await stack.enter_async_context(open_cache(url))
+
+            with pytest.raises(CacheUnreachableError, match="Too many connections"):
+                await crowd()
+    finally:
+        mariadb.execute(f"SET GLOBAL max_connections = {usually}")
+
+
+@pytest.mark.row("D4")
+async def test_a_lock_that_the_server_waits_for_in_vain_is_tried_again_and_then_told(
+    mariadb: MariaDb, mysql_name: str, other: pymysql.Connection
+) -> None:
+    async with open_cache(mariadb.url(mysql_name)) as cache:
+        await cache.settle(answers(1))
+    ((usually,),) = mariadb.execute("SELECT @@innodb_lock_wait_timeout")
+    mariadb.execute("SET GLOBAL innodb_lock_wait_timeout = 1")
+    try:
+        other.cursor().execute("UPDATE classification SET category = 'theirs'")
+        async with open_cache(mariadb.url(mysql_name)) as cache:
+            with pytest.raises(CacheUnreachableError, match="Lock wait timeout"):
+                await cache.settle(answers(1))
+            async with anyio.create_task_group() as group:
+                group.start_soon(cache.settle, answers(1))
+                await wait_until_someone_waits(mariadb)
+                other.rollback()
+            assert len(await cache.look_up(TASK, "xintu", [photo(1)])) == 1
+    finally:
+        mariadb.execute(f"SET GLOBAL innodb_lock_wait_timeout = {usually}")
+
+
+@pytest.mark.row("D4")
 async def test_a_read_only_server_is_told(
     mariadb: MariaDb, mysql_name: str, user: Callable[..., str]
 ) -> None:
@@ -332,6 +386,7 @@ async def test_a_read_only_server_is_told(
 # ---- schema and letters ----------------------------------------------------------------------
 
 
+@pytest.mark.row("D14")
 async def test_text_is_kept_on_a_server_that_would_make_it_latin1(
     mariadb: MariaDb, mysql_name: str
 ) -> None:
@@ -344,6 +399,7 @@ async def test_text_is_kept_on_a_server_that_would_make_it_latin1(
         assert (await cache.info()).rows["manual_label"] == 2
 
 
+@pytest.mark.row("D14")
 async def test_converted_tables_are_refused(mariadb: MariaDb, mysql_name: str) -> None:
     async with open_cache(mariadb.url(mysql_name)):
         pass
@@ -356,6 +412,7 @@ async def test_converted_tables_are_refused(mariadb: MariaDb, mysql_name: str) -
             pass
 
 
+@pytest.mark.row("D11")
 async def test_an_older_schema_waits_for_a_decision(mariadb: MariaDb, mysql_name: str) -> None:
     connector = MysqlConnector(mysql_address(mariadb.url(mysql_name)))
     try:
@@ -372,6 +429,7 @@ async def test_an_older_schema_waits_for_a_decision(mariadb: MariaDb, mysql_name
         await cache.settle(answers(1))
 
 
+@pytest.mark.row("D10")
 async def test_a_newer_schema_is_refused(mariadb: MariaDb, mysql_name: str) -> None:
     async with open_cache(mariadb.url(mysql_name)):
         pass
@@ -381,6 +439,7 @@ async def test_a_newer_schema_is_refused(mariadb: MariaDb, mysql_name: str) -> N
             pass
 
 
+@pytest.mark.row("D15")
 async def test_big_batches_fit_small_packets(mariadb: MariaDb, mysql_name: str) -> None:
     long = llm(classification=Classification("pets", 0.9, "猫" * 5_000))
     many = settlement(*((photo(number), long) for number in range(1_000)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.outage import Outage, OutlastingCache
 from xintu_cli.storage.script import Connector, T, Verb
 from xintu_cli.storage.spool import LocalSpool
+from xintu_cli.storage.sqlite import SqliteConnector
 from xintu_cli.storage.urls import open_cache
 from xintu_cli.tally import Tally
 
@@ -168,3 +171,35 @@ async def test_a_run_that_ends_gives_all_its_claims_back(lab: Lab) -> None:
     assert await lab.cache.claim(TASK, [photo(1)], run_id=RUN, host="here", seconds=600)
     await lab.cache.finish_run(finished())
     assert (await lab.real.info()).rows["claim"] == 0
+
+
+@pytest.mark.row("D7")
+async def test_a_file_that_another_program_keeps_locked_is_waited_for_and_spooled_over(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "cache.db"
+    async with open_cache(f"sqlite:///{path}"):
+        pass
+    connector = SqliteConnector(path, busy_seconds=0.05)
+    await connector.open()
+    spool = LocalSpool(tmp_path / "spool.db", "id")
+    outage = Outage(patience_seconds=30.0, notice=lambda _: None, hurried=lambda: False)
+    cache = OutlastingCache(SqlCache(connector, "id"), spool, outage)
+    try:
+        await cache.start_run(RunRow(RUN, "here", "0", Policy.CLOUD))
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            await cache.settle(settlement((photo(1), llm())))
+            assert spool.waiting() == 1
+            async with anyio.create_task_group() as group:
+
+                async def claim() -> None:
+                    assert await cache.claim(TASK, [photo(2)], run_id=RUN, host="h", seconds=60)
+
+                group.start_soon(claim)
+                await anyio.wait_all_tasks_blocked()
+                other.execute("ROLLBACK")
+        assert spool.waiting() == 0
+        assert set(await cache.look_up(TASK, "xintu", [photo(1)])) == {photo(1)}
+    finally:
+        await connector.close()

@@ -89,6 +89,7 @@ async def test_a_relative_path_is_taken_from_the_current_directory(
         assert cache.url == url(tmp_path / "here.db")
 
 
+@pytest.mark.row("D9")
 async def test_a_network_file_system_is_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +141,7 @@ async def test_an_empty_file_becomes_a_cache(tmp_path: Path) -> None:
         assert (await cache.info()).schema_version == STEPS[-1].number
 
 
+@pytest.mark.row("D8")
 async def test_damage_in_the_middle_is_told_and_the_file_is_kept(tmp_path: Path) -> None:
     path = await filled(tmp_path / "cache.db", 5_000)
     content = bytearray(path.read_bytes())
@@ -154,6 +156,7 @@ async def test_damage_in_the_middle_is_told_and_the_file_is_kept(tmp_path: Path)
     assert path.read_bytes() == bytes(content)
 
 
+@pytest.mark.row("D8")
 async def test_a_truncated_file_is_told(tmp_path: Path) -> None:
     path = await filled(tmp_path / "cache.db", 5_000)
     os.truncate(path, path.stat().st_size // 2)
@@ -162,6 +165,7 @@ async def test_a_truncated_file_is_told(tmp_path: Path) -> None:
             await cache.look_up(TASK, "xintu", [photo(number) for number in range(5_000)])
 
 
+@pytest.mark.row("D13")
 async def test_rows_that_do_not_parse_are_left_out(tmp_path: Path) -> None:
     path = await filled(tmp_path / "cache.db", 6)
     for number, wrong in enumerate(
@@ -188,6 +192,7 @@ async def test_rows_that_do_not_parse_are_left_out(tmp_path: Path) -> None:
 # ---- schema ----------------------------------------------------------------------------------
 
 
+@pytest.mark.row("D10")
 async def test_a_newer_cache_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = await filled(tmp_path / "cache.db", 10)
     sql(path, "UPDATE meta SET value = '99' WHERE name IN ('schema', 'oldest_reader')")
@@ -198,6 +203,7 @@ async def test_a_newer_cache_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert digest(path) == before
 
 
+@pytest.mark.row("D12")
 async def test_a_newer_cache_that_still_suits_us_is_used(tmp_path: Path) -> None:
     path = await filled(tmp_path / "cache.db", 10)
     prepare(path, NEXT_STEPS)
@@ -214,6 +220,7 @@ async def test_a_cache_that_does_not_know_its_schema_is_refused(tmp_path: Path) 
             pass
 
 
+@pytest.mark.row("D11")
 async def test_an_older_cache_is_backed_up_and_upgraded(tmp_path: Path) -> None:
     path = await filled(tmp_path / "cache.db", 10)
     assert prepare(path, NEXT_STEPS) == 1
@@ -225,6 +232,7 @@ async def test_an_older_cache_is_backed_up_and_upgraded(tmp_path: Path) -> None:
     assert prepare(path, NEXT_STEPS) == 0
 
 
+@pytest.mark.row("D11")
 def test_an_upgrade_may_be_killed_at_any_write(
     tmp_path: Path, strace: Callable[..., list[str]]
 ) -> None:
@@ -250,6 +258,7 @@ def test_an_upgrade_may_be_killed_at_any_write(
 # ---- trouble while it is used ----------------------------------------------------------------
 
 
+@pytest.mark.row("D7")
 async def test_a_writer_waits_for_another_program_and_then_gives_up(tmp_path: Path) -> None:
     path = await filled(tmp_path / "cache.db", 1)
     connector = SqliteConnector(path, busy_seconds=0.05)

@@ -123,7 +123,7 @@ class MariaDb:
             )
         ) as connection:
             cursor = connection.cursor()
-            cursor.execute(sql, parameters)
+            cursor.execute(sql, parameters or None)
             return cursor.fetchall()
 
     def create_database(self) -> str:
