@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import fanout, known, local, memory, rescan, small, startup
+from tests.benchmarks import fanout, known, local, memory, mysql, rescan, small, startup
 from tests.benchmarks.measure import Place
 from tests.benchmarks.table import Row, render
 
 # To add a row: a module with NAME and `measure(place)`, and its line here.
 BENCHMARKS: dict[str, Callable[[Place], list[Row]]] = {
-    module.NAME: module.measure for module in (startup, small, known, rescan, local, fanout, memory)
+    module.NAME: module.measure
+    for module in (startup, small, known, rescan, local, fanout, memory, mysql)
 }
 
 
