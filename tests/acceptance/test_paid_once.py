@@ -141,6 +141,35 @@ def test_killed_at_any_write_a_run_loses_nothing_and_pays_twice_for_what_was_in_
     check_litter(home)
 
 
+# ---- claims ----------------------------------------------------------------------------------
+
+
+def test_calls_that_outlast_their_lease_are_paid_for_by_nobody_else(
+    home: Home, tmp_path: Path
+) -> None:
+    """Two machines, one cache, a lease of three seconds; the calls last for two leases."""
+    few, cache = tmp_path / "few", tmp_path / "team.db"
+    make_tree(few, IN_FLIGHT)
+    other = Home(tmp_path / "other", {})
+    other.path.mkdir()
+    arguments = ("classify", few, *ASK, "--cache", f"sqlite:///{cache}", "--summary", "-")
+    with VendorProcess({"together": PHOTOS}) as vendor:  # it holds its replies back
+        env = {**environment(openai=vendor), "XINTU_LEASE_SECONDS": "3"}
+        with home.start(*arguments, env=env) as first, other.start(*arguments, env=env) as second:
+            vendor.wait_for(IN_FLIGHT)
+            until = "SELECT strftime('%s', min(expires_at)) FROM claim"
+            [(expiry,)] = rows(cache, until)
+            first.wait_until(lambda: int(rows(cache, until)[0][0]) >= int(expiry) + 6)
+            vendor.play({})
+            summaries = [running.finish().json() for running in (first, second)]
+        assert set(billed(vendor).values()) == {1}
+        assert vendor.summary()["requests"] == IN_FLIGHT
+    assert sum(summary["llm"] for summary in summaries) == IN_FLIGHT
+    assert sum(summary["cached"] for summary in summaries) == IN_FLIGHT
+    assert [summary["exit_code"] for summary in summaries] == [0, 0]
+    assert rows(cache, "SELECT count(*) FROM claim") == [(0,)]
+
+
 # ---- the cache goes away ---------------------------------------------------------------------
 
 
