@@ -98,7 +98,7 @@ async def open_run(
         lease_seconds = cloud.lease_seconds if cloud else 0.0
         sharing = share(run, lease_seconds, workspace, reporter, control)
         answering = await stack.enter_async_context(
-            _answering(workspace, cloud, sharing.surroundings, control, reporter.notice)
+            _answering(workspace, cloud, lambda: sharing.surroundings, control, reporter.notice)
         )
         opened = await stack.enter_async_context(open_shared(workspace))
         cache = outlasting(opened, sharing, workspace)
@@ -203,7 +203,7 @@ def _cloud(workspace: Workspace) -> Cloud | None:
 async def _answering(
     workspace: Workspace,
     cloud: Cloud | None,
-    around: Surroundings,
+    around: Callable[[], Surroundings],
     control: Control,
     notice: Notice,
 ) -> AsyncIterator[Answering]:
@@ -227,7 +227,7 @@ async def _answering(
         workspace.taxonomy,
         usable,
         cascade_threshold=acceptance.cascade_threshold,
-        surroundings=around,
+        surroundings=around(),
         encoders=control.decoding,
     ) as composition:
         yield Answering(composition, acceptance, edge, composition.states)
@@ -325,7 +325,7 @@ async def open_examiner(
 
     settings = workspace.settings
     control = Control()
-    opened = _answering(workspace, _cloud(workspace), Surroundings(), control, notice)
+    opened = _answering(workspace, _cloud(workspace), Surroundings, control, notice)
     async with opened as answering:
         yield Examiner(
             classifier=answering.classifier,

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from xintu_cli.interfaces import Leases, Reporter
 from xintu_cli.records import Attempt, RunRow
-from xintu_cli.resilience.admission import Notice
-from xintu_cli.resilience.compose import Surroundings
 from xintu_cli.resilience.lease import LeaseBook
 from xintu_cli.resilience.renewal import renewed_leases
 from xintu_cli.stages.claiming import ClaimRules
@@ -23,6 +22,10 @@ from xintu_cli.storage.outage import Outage, OutlastingCache
 from xintu_cli.storage.spool import LocalSpool
 from xintu_cli.storage.urls import open_lease_keeper
 from xintu_cli.workspace import Workspace
+
+if TYPE_CHECKING:
+    from xintu_cli.resilience.admission import Notice
+    from xintu_cli.resilience.compose import Surroundings
 
 
 @dataclass(slots=True)
@@ -59,6 +62,8 @@ class Sharing:
     @property
     def surroundings(self) -> Surroundings:
         """What the decorators of the classifiers ask."""
+        from xintu_cli.resilience.compose import Surroundings
+
         return Surroundings(
             holds_lease=self._may_be_sent,
             refused_before=lambda image_hash: self.refused.get(image_hash, frozenset()),

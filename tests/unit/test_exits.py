@@ -177,3 +177,23 @@ def test_a_group_is_about_a_bug_first_then_about_the_first(
 def test_an_error_alone_is_what_it_is_about() -> None:
     error = XintuError("x")
     assert first_error(error) is error
+
+
+def numpy_that_does_not_fit() -> None:
+    linker = ImportError("libgfortran.so: failed to map segment from shared object")
+    raise ImportError("IMPORTANT: PLEASE READ THIS\n\nfor advice") from linker
+
+
+@pytest.mark.parametrize("command", [raising(MemoryError()), numpy_that_does_not_fit])
+def test_a_lack_of_memory_is_told_as_such_and_is_no_bug(
+    command: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert code_of(command) == ExitCode.TRY_LATER
+    said = capsys.readouterr().err
+    assert "not enough memory: " in said
+    assert "Traceback" not in said
+
+
+def test_a_module_that_is_not_there_is_a_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of(raising(ImportError("No module named 'xintu_cli.nothing'"))) == ExitCode.BUG
+    assert "Traceback" in capsys.readouterr().err

@@ -89,9 +89,29 @@ def _explain(error: BaseException) -> int:
         # Whoever writes files translates its errors there: what arrives here is stdout's.
         say(_unwritable(single.strerror or str(single)))
         return int(ExitCode.OUTPUT)
+    if (reason := _lack_of_memory(single)) is not None:
+        say(
+            f"not enough memory: {reason}. What was finished is stored. Raise the limit, lower "
+            "--concurrency, or run it again when less else is running."
+        )
+        return int(ExitCode.TRY_LATER)
     traceback.print_exception(error)
     say("this is a bug in xintu; please report it with the lines above.")
     return int(ExitCode.BUG)
+
+
+def _lack_of_memory(error: BaseException) -> str | None:
+    """Return the words in which memory was refused, None for any other error.
+
+    A library that does not fit any more is an ImportError, in the dynamic linker's words.
+    """
+    while isinstance(error, ImportError) and error.__cause__ is not None:
+        error = error.__cause__
+    words = str(error).strip().split("\n", 1)[0]
+    if isinstance(error, MemoryError):
+        return words or "the system gives no more"
+    refused = any(told in words for told in ("failed to map segment", "annot allocate memory"))
+    return words if refused and isinstance(error, (ImportError, OSError)) else None
 
 
 def first_error(error: BaseException) -> BaseException:

@@ -165,9 +165,10 @@ class OnnxClassifier:
             return self._loaded
 
     def _load(self) -> _Loaded:
+        model = OnnxModel.load(self._manifest)
+        # Only now: if numpy cannot be imported, loading has told so in words.
         from xintu_cli.providers.onnx_answers import Interpreter
 
-        model = OnnxModel.load(self._manifest)
         if self._kept is None:
             return _Loaded(model, None, Interpreter(self._manifest, self._taxonomy))
         head = self._kept.head(model.embedding_size)

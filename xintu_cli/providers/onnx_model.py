@@ -180,7 +180,7 @@ def _foreign_errors(manifest: ModelManifest, doing: str) -> Iterator[None]:
     except ImportError as error:
         raise ModelFileError(
             f"cannot {doing} the local model {manifest.name}: onnxruntime cannot be imported "
-            f"({error}). Install xintu again for this platform."
+            f"({_first_words(error)}). Give it more memory, or install xintu again."
         ) from error
     except Exception as error:
         if not type(error).__module__.startswith("onnxruntime"):
@@ -190,6 +190,13 @@ def _foreign_errors(manifest: ModelManifest, doing: str) -> Iterator[None]:
             f"cannot {doing} the local model {manifest.path}: {first_line}. The file is damaged, "
             "or needs a newer onnxruntime: install xintu again, or export the model for opset 17."
         ) from error
+
+
+def _first_words(error: BaseException) -> str:
+    """Return what an import failed of in the first place; numpy wraps that into a page."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().split("\n", 1)[0]
 
 
 def _lie(manifest: ModelManifest, what: str) -> ModelFileError:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
 from xintu_cli.providers.manifest import InputSpec
 
 if TYPE_CHECKING:
@@ -42,6 +40,8 @@ def view(picture: Picture, spec: InputSpec) -> Picture:
 
     Hamming's filter: as sharp as bicubic when shrinking, at the cost of bilinear.
     """
+    from PIL import Image
+
     size = (spec.width, spec.height)
     width, height = picture.size
     if spec.view == "squash":

@@ -6,8 +6,6 @@ import os
 import re
 from collections.abc import Callable
 
-from pathspec import GitIgnoreSpec
-
 from xintu_cli.errors import UsageError
 
 
@@ -33,6 +31,8 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool] | None:
     """Compile gitignore patterns, or return None where there are none."""
     if not patterns:
         return None
+    from pathspec import GitIgnoreSpec
+
     try:
         return GitIgnoreSpec.from_lines(patterns).match_file
     except (ValueError, re.error) as error:
