@@ -1,6 +1,6 @@
 """The bare loop of local classification: two threads that decode and run the network.
 
-`bare_local FOLDER` prints the seconds it took, start-up and loading left out. It decodes
+`bare_local FOLDER` prints the seconds that the loop itself took. It decodes
 as the product does (JPEG draft, same edge, same tensors) and does nothing else: no walk, no
 hash, no cache, no colour, no barcode, no order.
 """

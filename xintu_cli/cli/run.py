@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ import anyio
 from xintu_cli.bootstrap import open_run
 from xintu_cli.cli.consenting import Agreed, agree, heeding_consent
 from xintu_cli.cli.exits import first_error, say
+from xintu_cli.cli.memory import settle_memory
 from xintu_cli.cli.session import Session
 from xintu_cli.errors import ExitCode, XintuError
 from xintu_cli.interfaces import Reporter
@@ -50,10 +50,7 @@ def classify_paths(session: Session, paths: Sequence[Path]) -> int:
     """Run the classification of `paths` and return the exit code."""
     settings = session.workspace.settings
     target = _target(settings.summary)
-    # Records are tuples without cycles: the collector would look at each of them in vain, a
-    # tenth of an unchanged rescan's time. What is imported by now is never garbage.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    settle_memory()
     try:
         output = _check_outputs(settings)
         roots = absolute_roots(paths)
