@@ -16,7 +16,6 @@ import pytest
 from tests.support.command import Home, grow_old
 from tests.support.invariants import (
     check_accounts,
-    check_export,
     check_invariants,
     check_litter,
     check_streams,
@@ -168,6 +167,7 @@ def test_a_rewrite_that_hides_behind_size_and_time_is_seen(home: Home, photos: P
     )
     finished, summary = home.summary(photos)
     assert (summary["local"] + summary["failed"], summary["unchanged"]) == (1, 5), finished
+    check_invariants(finished, summary, home, [photos], rerun_exit_code=finished.exit_code)
 
 
 def test_a_restored_backup_is_read_again_and_not_answered_again(home: Home, photos: Path) -> None:
@@ -220,6 +220,7 @@ def test_a_share_that_goes_away_in_mid_run_is_74_and_loses_nothing(
     finished, rest = home.summary(sick_disk.source)
     assert (finished.exit_code, rest["found"]) == (0, 150), finished
     assert (rest["cached"], rest["local"]) == (summary["local"], 150 - summary["local"])
+    check_invariants(finished, rest, home, [sick_disk.source])
 
 
 def test_a_folder_that_is_renamed_in_mid_run_is_74_and_loses_nothing(
@@ -324,7 +325,8 @@ def test_a_cache_that_may_only_be_read_is_an_error_in_words(
 def test_only_the_owner_can_read_what_is_stored(home: Home, photos: Path) -> None:
     for umask in ("000", "077"):
         wrapper = ["sh", "-c", f'umask {umask}; exec "$@"', "sh"]
-        assert home.run("classify", photos, wrapper=wrapper).exit_code == 0
+        finished, summary = home.summary(photos, wrapper=wrapper)
+        check_invariants(finished, summary, home, [photos])
         modes = {path: path.stat().st_mode & 0o077 for path in [home.state, *home.state.iterdir()]}
         assert set(modes.values()) == {0}, modes
 
@@ -340,8 +342,8 @@ def test_an_export_during_a_run_is_whole(home: Home, tmp_path: Path) -> None:
             assert finished.exit_code == 0, finished
             assert len(target.read_text(encoding="utf-8").splitlines()) == 150
         assert running.finish().exit_code == 0
-    _, summary = home.summary(folder)
-    check_export(home, [folder], summary)
+    finished, summary = home.summary(folder)
+    check_invariants(finished, summary, home, [folder])
 
 
 def test_the_clock_may_be_another_one_each_time(

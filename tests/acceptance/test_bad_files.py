@@ -68,6 +68,7 @@ def test_no_file_has_a_program_executed_or_anything_sent(
     env = {"PATH": f"{traps}:/usr/bin:/bin"}
     finished, summary = home.summary(photos, env=env, wrapper=no_network)
     assert (finished.exit_code, summary["calls"]) == (3, 0), finished
+    check_invariants(finished, summary, home, [photos], rerun_exit_code=3)
     assert not (tmp_path / "executed").exists()
 
 
