@@ -67,7 +67,7 @@ demo: setup ## classify, rescan and export a folder of made-up photos, here and 
 	$(BIN)/python -m tests.support.demo
 
 picture: setup ## draw the README's picture of the terminal from a real run (PHOTOS=folder)
-	$(BIN)/python -m tests.support.picture docs/terminal.svg $(PHOTOS)
+	$(BIN)/python -m tests.support.picture tests/support/terminal.svg $(PHOTOS)
 
 # ---- the package -------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""`docs/faults.md` names tests that there are, one at least in every row."""
+"""`tests/FAULTS.md` names tests that there are, one at least in every row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 ROWS = [
     line
-    for line in (ROOT / "docs" / "faults.md").read_text(encoding="utf-8").splitlines()
+    for line in (ROOT / "tests" / "FAULTS.md").read_text(encoding="utf-8").splitlines()
     if line.startswith("| ") and not line.startswith("| fault ")
 ]
 
