@@ -34,7 +34,7 @@ $(VENV)/.ready: pyproject.toml $(VENV)/.debian
 # ---- verdicts ----------------------------------------------------------------------------------
 
 test: setup lint types imports ## all that CI runs: format, lint, types, imports, every test
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
 
 check: setup lint types imports unit ## the fast part: format, lint, types, imports, unit tests
 
