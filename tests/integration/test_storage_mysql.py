@@ -69,13 +69,6 @@ async def impatient(url: str, query_seconds: float) -> AsyncIterator[SqlCache]:
         await connector.close()
 
 
-def connections_of(mariadb: MariaDb, mysql_name: str) -> list[int]:
-    rows = mariadb.execute(
-        "SELECT id FROM information_schema.processlist WHERE db = %s", (mysql_name,)
-    )
-    return [row[0] for row in rows]
-
-
 # ---- the server goes away --------------------------------------------------------------------
 
 
@@ -83,11 +76,9 @@ def connections_of(mariadb: MariaDb, mysql_name: str) -> list[int]:
 async def test_a_connection_that_was_killed_is_replaced(mariadb: MariaDb, mysql_name: str) -> None:
     async with open_cache(mariadb.url(mysql_name)) as cache:
         await cache.settle(answers(1))
-        for connection in connections_of(mariadb, mysql_name):
-            mariadb.execute(f"KILL {connection}")
+        mariadb.kill_connections(mysql_name)
         await cache.settle(answers(2))
-        for connection in connections_of(mariadb, mysql_name):
-            mariadb.execute(f"KILL {connection}")
+        mariadb.kill_connections(mysql_name)
         assert len(await cache.look_up(TASK, "xintu", [photo(1), photo(2)])) == 2
 
 
@@ -98,8 +89,7 @@ async def test_a_lease_keeper_survives_a_killed_connection(
         await cache.claim(TASK, [photo(1)], run_id=RUN, host="here", seconds=60)
         with open_lease_keeper(mariadb.url(mysql_name)) as keeper:
             await to_thread.run_sync(keeper.renew, RUN, 60.0)
-            for connection in connections_of(mariadb, mysql_name):
-                mariadb.execute(f"KILL {connection}")
+            mariadb.kill_connections(mysql_name)
             await to_thread.run_sync(keeper.renew, RUN, 60.0)
 
 

@@ -24,6 +24,7 @@ from typing import Any
 import anyio.abc
 import pymysql
 import pytest
+from pymysql.constants import ER
 
 from tests.support.machine import require_tool
 from xintu_cli.storage.cache import SqlCache
@@ -125,6 +126,19 @@ class MariaDb:
             cursor = connection.cursor()
             cursor.execute(sql, parameters or None)
             return cursor.fetchall()
+
+    def kill_connections(self, database: str) -> None:
+        """End every connection to a database from the server's side."""
+        rows = self.execute(
+            "SELECT id FROM information_schema.processlist WHERE db = %s", (database,)
+        )
+        for (connection,) in rows:
+            try:
+                self.execute(f"KILL {connection}")
+            except pymysql.err.OperationalError as error:
+                # One that its owner was just closing: it may be gone by itself by now.
+                if error.args[0] != ER.NO_SUCH_THREAD:
+                    raise
 
     def create_database(self) -> str:
         """Create an empty database and return its name."""
