@@ -154,8 +154,7 @@ def test_on_a_terminal_a_few_questions_fill_it_in(home: Home) -> None:
 def test_whoever_leaves_a_question_has_changed_nothing(home: Home, key: str) -> None:
     with OnTerminal("config", "init", home=home.path) as terminal:
         terminal.wait_for("Language of names")
-        terminal.type(key)
-        assert terminal.finish() == 130
+        assert terminal.leave(key) == 130
     assert "Traceback" not in terminal.text
     assert not (home.state / "config.toml").exists()
 

@@ -112,8 +112,7 @@ def test_leaving_the_question_remembers_nothing_and_classifies_nothing(
     run, summary = on_terminal(home, vendor, photos)
     with run:
         run.wait_for(QUESTION)
-        run.type(key)
-        assert run.finish() == 130, run.text
+        assert run.leave(key) == 130, run.text
         assert "Traceback" not in run.text
     found = read(summary)
     assert (found["status"], found["found"], found["pending"]) == ("interrupted", PHOTOS, PHOTOS)
@@ -127,8 +126,7 @@ def test_a_term_signal_ends_the_question_as_it_ends_a_run(
     run, summary = on_terminal(home, vendor, photos)
     with run:
         run.wait_for(QUESTION)
-        run.send_signal(signal.SIGTERM)
-        assert run.finish() == 143, run.text
+        assert run.leave(signal.SIGTERM) == 143, run.text
     assert read(summary)["status"] == "interrupted"
 
 

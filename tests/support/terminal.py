@@ -6,12 +6,14 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import termios
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -87,6 +89,22 @@ class OnTerminal:
     def type(self, keys: str) -> None:
         """Press keys; a line ends with a newline."""
         os.write(self._screen, keys.encode())
+
+    def leave(self, by: str | signal.Signals, timeout_seconds: float = 120.0) -> int:
+        """Press a key, or send a signal, until a question is left; return the exit code.
+
+        As people do: Python notes a Ctrl-C that comes between a prompt and the read of its
+        answer only when that read returns.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while time.monotonic() < deadline and self._process.poll() is None:
+            if isinstance(by, signal.Signals):
+                self.send_signal(by)
+            else:
+                self.type(by)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(1.0)
+        return self.finish(0.0)
 
     def send_signal(self, number: int) -> None:
         """Send a signal to the process."""
