@@ -56,7 +56,7 @@ class Classifier(Protocol):
 
     @property
     def name(self) -> str:
-        """The provider's name, as configured: `qwen`, `local`."""
+        """The provider's name, as configured: `dashscope`, `local`."""
 
     async def classify(self, photo: DecodedPhoto) -> Answer:
         """Answer one photo, or raise a `ProviderError`; what was sent is in its attempts."""

@@ -24,10 +24,10 @@ OWN = ProviderConfig(
         ((), {}, False, []),
         ((), KEYS, False, []),
         ((), {}, True, []),
-        ((), KEYS, True, ["qwen", "openai"]),
+        ((), KEYS, True, ["dashscope", "openai"]),
         (("openai",), KEYS, True, ["openai"]),
-        (("openai", "qwen"), KEYS, False, ["openai", "qwen"]),
-        (("dashscope",), {}, True, ["qwen"]),
+        (("openai", "dashscope"), KEYS, False, ["openai", "dashscope"]),
+        (("dashscope",), {}, True, ["dashscope"]),
         ((OWN, "anthropic"), KEYS, True, ["mine", "anthropic"]),
     ],
 )
@@ -42,8 +42,9 @@ def test_a_choice_counts_before_keys_and_keys_only_where_an_llm_is_wanted(
 
 
 def test_a_name_nobody_has_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ConfigurationError, match="'qwne': xintu knows qwen, openai, anthropic"):
-        providers_in_use(["qwne"], KEYS, wanted=True)
+    known = "dashscope, openai, anthropic"
+    with pytest.raises(ConfigurationError, match=f"'dashscop': xintu knows {known}"):
+        providers_in_use(["dashscop"], KEYS, wanted=True)
 
 
 def profile(config: ProviderConfig, environ: Mapping[str, str]) -> Any:

@@ -27,13 +27,13 @@ def configuration(origin: str = DEFAULT) -> Configuration:
     ("environ", "words", "allowed", "unasked"),
     [
         ({}, {QWEN: YES}, [], []),
-        (KEYS, {}, [], ["qwen", "openai"]),
-        (KEYS, {QWEN: YES}, ["qwen"], []),
+        (KEYS, {}, [], ["dashscope", "openai"]),
+        (KEYS, {QWEN: YES}, ["dashscope"], []),
         (KEYS, {OPENAI: YES}, ["openai"], []),
         (KEYS, {QWEN: NO}, [], ["openai"]),
         (KEYS, {QWEN: NO, OPENAI: NO}, [], []),
         (KEYS, {QWEN: NO, OPENAI: YES}, ["openai"], []),
-        (KEYS, {QWEN: YES, OPENAI: YES}, ["qwen", "openai"], []),
+        (KEYS, {QWEN: YES, OPENAI: YES}, ["dashscope", "openai"], []),
         # The word is about a host: another address is not covered by it.
         (
             {**KEYS, "OPENAI_BASE_URL": "https://proxy.example.org:8443/v1"},

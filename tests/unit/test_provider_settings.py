@@ -226,12 +226,12 @@ def test_a_key_shows_itself_to_nobody_who_prints_it() -> None:
 
 
 def test_the_vendors_stand_in_failover_order() -> None:
-    assert [entry.name for entry in CATALOG] == ["qwen", "openai", "anthropic"]
+    assert [entry.name for entry in CATALOG] == ["dashscope", "openai", "anthropic"]
 
 
 def test_a_key_in_the_environment_makes_a_default_provider() -> None:
     found = default_providers({"ANTHROPIC_API_KEY": "x", "DASHSCOPE_API_KEY": "y"})
-    assert [entry.name for entry in found] == ["qwen", "anthropic"]
+    assert [entry.name for entry in found] == ["dashscope", "anthropic"]
 
 
 def test_no_key_makes_none() -> None:

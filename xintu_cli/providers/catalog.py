@@ -29,7 +29,7 @@ class CatalogEntry:
 
 CATALOG = (
     CatalogEntry(
-        name="qwen",
+        name="dashscope",
         kind=Kind.DASHSCOPE,
         vendor="Aliyun DashScope",
         model="qwen3-vl-flash",

@@ -76,9 +76,9 @@ def nobody_configured(policy: Policy) -> ConfigurationError:
 
 
 def _named(name: str) -> ProviderConfig:
-    """Return the vendor's default provider; its own name and its kind both mean it."""
+    """Return the vendor's default provider."""
     for entry in CATALOG:
-        if name in (entry.name, entry.kind.value):
+        if name == entry.name:
             return _default(entry)
     known = ", ".join(entry.name for entry in CATALOG)
     raise ConfigurationError(
