@@ -192,8 +192,8 @@ async def test_a_ramped_provider_is_approached_gently() -> None:
         for photo in photos(300):
             group.start_soon(whole.classify, photo)
     first_second = [at for at in provider.sent_at if at < start + 1]
-    assert len(first_second) <= 4
-    assert anyio.current_time() - start < 15
+    assert len(first_second) == 10
+    assert anyio.current_time() - start < 11
 
 
 async def test_the_state_of_a_provider_can_be_watched() -> None:

@@ -492,12 +492,12 @@ def test_a_ramp_doubles_every_two_seconds_and_starts_anew_after_a_minute_of_sile
     ramp = Ramp()
     times = sends_until(ramp, 12.0)
     by_second = [sum(second <= time < second + 1 for time in times) for second in range(12)]
-    assert by_second[0] in {2, 3}
+    assert by_second[0] in {8, 9, 10}
     for earlier, later in zip(by_second[2:], by_second[4:], strict=False):
         assert later / earlier == pytest.approx(2, rel=0.3)
     vendor = Driver(ramp)
     vendor.send(12.0 + 60.0)
-    assert ramp.wait_seconds(72.0) == pytest.approx(0.5)
+    assert ramp.wait_seconds(72.0) == pytest.approx(1 / 8)
 
 
 # ---- retry budget, leases --------------------------------------------------------------------

@@ -94,13 +94,15 @@ class RateLimits:
 
 
 class Ramp:
-    """A `Gate` that doubles the rate of sends every two seconds, from two a second.
+    """A `Gate` that doubles the rate of sends every two seconds, from eight a second.
 
-    DashScope answers 429 "Request rate increased too quickly" to a rate that jumps. A pause of
-    a minute starts it anew.
+    DashScope answers 429 "Request rate increased too quickly" to a rate that jumps, and says
+    nowhere what slope it takes. A pause of a minute starts it anew.
     """
 
-    _FIRST_PER_SECOND = 2.0
+    _FIRST_PER_SECOND = 8.0
+    """What 16 calls in flight of two seconds each come to anyway: no jump, and a run of 60 photos
+    is sent within 4 s instead of 7 from two a second."""
     _DOUBLING_SECONDS = 2.0
     _IDLE_SECONDS = 60.0
     _MOST_DOUBLINGS = 12
