@@ -17,7 +17,7 @@ from xintu_cli.taxonomy import load_taxonomy
 
 ROOT = Path(__file__).parents[2]
 READMES = ["README.md", "README.zh-CN.md"]
-MOST_LINES = 240
+MOST_LINES = 200
 
 
 def read(name: str) -> str:
