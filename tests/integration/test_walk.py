@@ -125,6 +125,31 @@ def test_overlapping_roots_find_each_file_once(tmp_path: Path, roots: list[str])
     assert sorted(below(tmp_path, paths)) == ["a/1.jpg", "a/b/2.jpg", "c/3.jpg"]
 
 
+@pytest.mark.parametrize(
+    ("roots", "shared"),
+    [
+        (["photos", "link"], ["link"]),
+        (["link", "photos"], ["photos"]),
+        (["photos", "photos/a"], ["photos/a"]),
+        (["photos/a", "photos"], ["photos"]),
+        (["photos/a/1.jpg", "photos"], ["photos"]),
+        (["photos/a/1.jpg", "link"], ["link"]),
+        (["photos/a/1.jpg", "link/a/1.jpg"], []),
+        (["photos"], []),
+        (["empty", "photos"], []),
+    ],
+)
+def test_a_root_that_another_one_has_emptied_is_not_taken_for_an_empty_one(
+    tmp_path: Path, roots: list[str], shared: list[str]
+) -> None:
+    touch(tmp_path / "photos", "a/1.jpg")
+    (tmp_path / "link").symlink_to(tmp_path / "photos")
+    (tmp_path / "empty").mkdir()
+    report = WalkReport()
+    assert len(walked(*absolute_roots([tmp_path / r for r in roots]), report=report)) == 1
+    assert report.shared == {os.fsencode(tmp_path / root) for root in shared}
+
+
 def test_a_file_named_as_a_root_comes_first_and_once(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.jpg", "a/2.jpg")
     roots = absolute_roots([tmp_path, tmp_path / "a/2.jpg", tmp_path / "a/2.jpg"])

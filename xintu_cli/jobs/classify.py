@@ -181,9 +181,11 @@ async def _refuse_lost_roots(parts: pipeline.Parts) -> None:
 
 async def _warn_of_empty_roots(parts: pipeline.Parts) -> None:
     """Say, under -q too, that nothing was found below a root: it may be a disk not mounted."""
-    found_in = parts.plan.report.found_in
+    report = parts.plan.report
     say = speaker(parts.reporter.language)
-    for root in (root for root in found_in if not found_in[root]):
+    for root, files in report.found_in.items():
+        if files or root in report.shared:
+            continue
         left_out = await to_thread.run_sync(left_out_of, root, limiter=parts.control.disk)
         rules = parts.plan.rules
         hint = say(Notice.NOT_MOUNTED)

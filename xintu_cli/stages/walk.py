@@ -85,6 +85,8 @@ class WalkReport:
     """Directories that could not be read; drained by the stage as it goes."""
     found_in: dict[bytes, int] = field(default_factory=dict)
     """Root to number of files found below it."""
+    shared: set[bytes] = field(default_factory=set)
+    """Roots below which something had been found already, by way of another root."""
     roots: dict[bytes, Identity] = field(default_factory=dict)
     """Root to the directory it was when the walk began there."""
     unreadable: int = 0
@@ -156,6 +158,8 @@ class _Walker:
         self._entered: set[Identity] = set()
         self._own: set[Identity] = set()
         self._passed_over = set(rules.own_paths)
+        # Resolved: a root that is a link leads to a named file by another path.
+        self._named: set[bytes] = set()
         self._links: deque[tuple[bytes, bytes]] = deque()
         self._patterns = Patterns(rules.include, rules.exclude)
 
@@ -178,7 +182,9 @@ class _Walker:
                 self._report.found_in[root] = 0
             elif root not in self._passed_over:
                 self._passed_over.add(root)
-                yield [_photo(root, status)]
+                if (named := os.path.realpath(root)) not in self._named:
+                    self._named.add(named)
+                    yield [_photo(root, status)]
         for root in directories:
             yield from self._below(root, root)
             refuse_lost_root(root, self._report)
@@ -210,7 +216,7 @@ class _Walker:
             photos: list[Photo] = []
             for entry in entries:
                 name = entry.name
-                if (name in special or name.startswith(b".")) and self._is_left_out(entry):
+                if (name in special or name.startswith(b".")) and self._is_left_out(entry, root):
                     continue
                 try:
                     if entry.is_file(follow_symlinks=False):
@@ -225,8 +231,11 @@ class _Walker:
                     self._problem(entry.path, error, root)
             yield photos
 
-    def _is_left_out(self, entry: os.DirEntry[bytes]) -> bool:
+    def _is_left_out(self, entry: os.DirEntry[bytes], root: bytes) -> bool:
         """Tell whether a name that looks special is one to pass over."""
+        if self._named and os.path.realpath(entry.path) in self._named:
+            self._report.shared.add(root)
+            return True
         hidden = entry.name.startswith(b".") or entry.name in SYSTEM_NAMES
         return (hidden and not self._rules.hidden) or entry.path in self._passed_over
 
@@ -255,7 +264,8 @@ class _Walker:
     def _is_found_anyway(self, target: bytes) -> bool:
         """Tell whether a link's target is a file of its own: named, or where the walk has been."""
         directory = _identity(os.path.dirname(target))
-        return target in self._passed_over or directory in self._entered or directory in self._own
+        known = target in self._passed_over or target in self._named
+        return known or directory in self._entered or directory in self._own
 
     def _listing(self, directory: bytes, root: bytes) -> Iterator[list[os.DirEntry[bytes]]]:
         """Yield a directory's entries in name order, if it is new to the walk.
@@ -265,7 +275,10 @@ class _Walker:
         try:
             status = os.stat(directory)
             identity = (status.st_dev, status.st_ino)
-            if identity in self._entered or (identity in self._own and directory != root):
+            if identity in self._entered:
+                self._report.shared.add(root)
+                return
+            if identity in self._own and directory != root:
                 return
             self._entered.add(identity)
             with os.scandir(directory) as entries:
