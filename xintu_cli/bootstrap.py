@@ -22,6 +22,8 @@ from xintu_cli.jobs.classify import Terms
 from xintu_cli.locations import expand_home
 from xintu_cli.pipeline import Parts
 from xintu_cli.records import ProviderState, RunRow
+from xintu_cli.reporting import notices
+from xintu_cli.reporting.phrases import speaker
 from xintu_cli.routing import Acceptance, Policy
 from xintu_cli.settings import Settings
 from xintu_cli.stages.classify import Desk, Encoding
@@ -82,6 +84,8 @@ class Answering:
     acceptance: Acceptance
     edge: int
     states: States = tuple
+    local: OnnxClassifier | None = None
+    """The local model, where it may answer."""
 
 
 @asynccontextmanager
@@ -100,6 +104,7 @@ async def open_run(
         answering = await stack.enter_async_context(
             _answering(workspace, cloud, lambda: sharing.surroundings, control, reporter.notice)
         )
+        _tell_of_unserved(workspace, answering, reporter)
         opened = await stack.enter_async_context(open_shared(workspace))
         cache = outlasting(opened, sharing, workspace)
         index = stack.enter_context(open_local(workspace))
@@ -213,7 +218,7 @@ async def _answering(
         if isinstance(local, ModelFileError):
             raise local
         await local.verify()
-        yield Answering(local, _acceptance(workspace, local), local.needed_edge)
+        yield Answering(local, _acceptance(workspace, local), local.needed_edge, local=local)
         return
     from xintu_cli.cloud import open_cloud, sound_model
 
@@ -230,7 +235,20 @@ async def _answering(
         surroundings=around(),
         encoders=control.decoding,
     ) as composition:
-        yield Answering(composition, acceptance, edge, composition.states)
+        stands_in = None if settings.policy is Policy.CLOUD else usable
+        yield Answering(composition, acceptance, edge, composition.states, stands_in)
+
+
+def _tell_of_unserved(workspace: Workspace, answering: Answering, reporter: Reporter) -> None:
+    """Say which categories of the taxonomy will stay empty as far as the local model goes."""
+    if answering.local is None or answering.local.coverage.complete:
+        return
+    taxonomy, say = workspace.taxonomy, speaker(reporter.language)
+    unserved = answering.local.coverage.unserved
+    names = ", ".join(taxonomy.display_name(key, reporter.language) for key in unserved)
+    hint = say(notices.Notice.TEACH)
+    told = say(notices.Notice.UNSERVED, taxonomy=taxonomy.name, names=names, hint=hint)
+    reporter.notice(told)
 
 
 def _local(workspace: Workspace) -> OnnxClassifier | ModelFileError:

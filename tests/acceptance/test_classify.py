@@ -76,6 +76,41 @@ def test_a_root_named_twice_and_a_folder_inside_a_root_are_seen_once(
     assert "nothing was found" not in finished.stderr
 
 
+OWN_TAXONOMY = """
+name = "mine"
+fallback = "other"
+[[category]]
+key = "foods"
+en = "Food"
+zh = "美食"
+description = "Food."
+[[category]]
+key = "cars"
+en = "Cars"
+zh = "汽车"
+description = "Cars."
+[[category]]
+key = "other"
+en = "Other"
+zh = "其它"
+description = "The rest."
+"""
+
+
+def test_a_run_says_which_categories_the_local_model_never_answers_with(
+    home: Home, photos: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "mine.toml"
+    own.write_text(OWN_TAXONOMY, encoding="utf-8")
+    finished, summary = home.summary(photos, "--taxonomy", own)
+    assert summary["local"] == 6
+    assert set(summary["categories"]) <= {"foods", "other"}
+    assert "never answers with these categories of mine: Cars." in finished.stderr
+    assert "汽车" in home.run("classify", photos, "--taxonomy", own, "--lang", "zh").stderr
+    assert home.run("classify", photos, "--taxonomy", own, "-q").stderr == ""
+    assert "never answers" not in home.run("classify", photos).stderr
+
+
 def test_a_single_file_is_a_root(home: Home, photos: Path) -> None:
     _, summary = home.summary(photos / "2023" / "IMG_00000.jpg")
     assert [summary[key] for key in ("found", "local")] == [1, 1]

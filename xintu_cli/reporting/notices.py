@@ -25,3 +25,11 @@ class Notice(Bilingual):
         "Left out: {names} (--hidden looks into them).",
         "已跳过：{names}（用 --hidden 打开）。",
     )
+    UNSERVED = (
+        "the local model never answers with these categories of {taxonomy}: {names}. {hint}",
+        "本地模型不会给出 {taxonomy} 的这些类别：{names}。{hint}",
+    )
+    TEACH = (
+        "Teach it: xintu models train DIR --taxonomy …",
+        "可以训练它：xintu models train 目录 --taxonomy …",
+    )
