@@ -65,6 +65,8 @@ class Configuration:
     settings: Settings
     origins: Mapping[str, str]
     files: tuple[Path, ...]
+    named: Path | None = None
+    """The file that `--config` names."""
 
     def mistake(self, key: str, message: str) -> ConfigurationError | UsageError:
         """Return the error of a value that is wrong only beside others, as for one alone."""
@@ -84,6 +86,7 @@ def read_configuration(
     environ: Mapping[str, str] = os.environ,
 ) -> Configuration:
     """Merge the layers, the most particular first. `config` must exist, the others may."""
+    named = config
     if config is None and environ.get("XINTU_CONFIG"):
         config = Path(environ["XINTU_CONFIG"])
     _refuse_unknown_variables(environ)
@@ -105,7 +108,9 @@ def read_configuration(
         # Whoever names a provider wants it asked.
         settings = settings.model_copy(update={"policy": Policy.HYBRID})
         origins["policy"] = origins["provider"]
-    return Configuration(settings, origins, tuple(Path(layer.origin) for layer in from_files))
+    return Configuration(
+        settings, origins, tuple(Path(layer.origin) for layer in from_files), named
+    )
 
 
 def _with_tables(settings: Settings, layers: Sequence[Layer | Environment]) -> Settings:

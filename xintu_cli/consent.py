@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,10 +105,10 @@ def with_consent(
     if not names:
         return configuration
     update = {"policy": Policy.HYBRID, "provider": names}
-    return Configuration(
-        configuration.settings.model_copy(update=update),
-        {**configuration.origins, **dict.fromkeys(update, origin)},
-        configuration.files,
+    return replace(
+        configuration,
+        settings=configuration.settings.model_copy(update=update),
+        origins={**configuration.origins, **dict.fromkeys(update, origin)},
     )
 
 

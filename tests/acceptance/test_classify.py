@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,6 +111,24 @@ def test_a_run_says_which_categories_the_local_model_never_answers_with(
     assert "汽车" in home.run("classify", photos, "--taxonomy", own, "--lang", "zh").stderr
     assert home.run("classify", photos, "--taxonomy", own, "-q").stderr == ""
     assert "never answers" not in home.run("classify", photos).stderr
+
+
+def test_the_export_that_a_run_proposes_exports_that_run(
+    home: Home, photos: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "my own.toml"
+    own.write_text(OWN_TAXONOMY, encoding="utf-8")
+    (tmp_path / "c.toml").write_text("hidden = true\n", encoding="utf-8")
+    (photos / ".shy.jpg").write_bytes(make_jpeg(7))
+    cache = f"sqlite:///{tmp_path}/elsewhere.db"
+    asked = ("--taxonomy", own, "--cache", cache, "--config", tmp_path / "c.toml")
+    finished = home.run("classify", photos, *asked, "--include", "*0*", "--include", ".shy.jpg")
+    (proposed,) = re.findall(r"xintu (export .* -o labels\.csv)", finished.stderr)
+    assert home.run(*shlex.split(proposed), cwd=tmp_path).exit_code == 0
+    exported = (tmp_path / "labels.csv").read_text(encoding="utf-8-sig")
+    rows = list(csv.DictReader(exported.splitlines()))
+    assert len(rows) == 7
+    assert {row["category"] for row in rows} <= {"foods", "other"}
 
 
 def test_a_single_file_is_a_root(home: Home, photos: Path) -> None:

@@ -419,6 +419,14 @@ def test_whoever_asks_for_more_gets_every_failure() -> None:
     assert "--summary FILE lists them" not in text
 
 
+def test_the_export_it_proposes_asks_for_what_the_run_was_asked() -> None:
+    flags = ("--taxonomy=my own.toml", "--include=*.jpg", "--hidden")
+    facts = replace(FACTS, roots=(b"/photos",), export_flags=flags)
+    text = closing_text(SUMMARY, facts, LossyStream(Encoded(terminal=False)))
+    command = "xintu export /photos '--taxonomy=my own.toml' '--include=*.jpg' --hidden"
+    assert f"{command} -o labels.csv" in text
+
+
 def test_a_glob_of_many_roots_is_not_repeated() -> None:
     many = replace(FACTS, roots=tuple(b"/photos/%d.jpg" % number for number in range(500)))
     text = closing_text(SUMMARY, many, LossyStream(Encoded(terminal=False)))

@@ -16,7 +16,7 @@ from xintu_cli.bootstrap import open_run
 from xintu_cli.cli.consenting import Agreed, agree, heeding_consent
 from xintu_cli.cli.exits import first_error, say
 from xintu_cli.cli.memory import settle_memory
-from xintu_cli.cli.session import Session
+from xintu_cli.cli.session import Session, export_flags
 from xintu_cli.errors import ExitCode, XintuError
 from xintu_cli.interfaces import Reporter
 from xintu_cli.jobs.classify import classify
@@ -186,6 +186,7 @@ def _reporter(
         language=session.language,
         dry_run=dry_run,
         verbose=settings.verbose,
+        export_flags=tuple(export_flags(session)),
     )
     stream = sys.stderr
     if stream is None or stream.closed:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xintu_cli.configuration import Configuration, read_configuration
+from xintu_cli.configuration import FLAG, Configuration, read_configuration
 from xintu_cli.locations import Locations, find_locations
+from xintu_cli.storage.urls import masked
 from xintu_cli.workspace import Workspace, open_workspace
 
 LOCAL_FILE = "xintu.toml"
@@ -33,6 +34,27 @@ def open_session(flags: Mapping[str, Any], config: Path | None = None) -> Sessio
     _silence_libraries()
     language = configuration.settings.lang or language_of_locale(os.environ)
     return Session(open_workspace(configuration, locations), configuration, language)
+
+
+def export_flags(session: Session) -> Iterator[str]:
+    """Give the flags of this command line without which an export would show something else."""
+    configuration = session.configuration
+    if configuration.named is not None:
+        yield f"--config={configuration.named}"
+    settings = configuration.settings
+    given = {key for key, origin in configuration.origins.items() if origin == FLAG}
+    if "cache" in given:
+        yield f"--cache={masked(settings.cache)}"
+    if "taxonomy" in given:
+        yield f"--taxonomy={settings.taxonomy}"
+    if "include" in given:
+        yield from (f"--include={glob}" for glob in settings.include)
+    if "exclude" in given:
+        yield from (f"--exclude={glob}" for glob in settings.exclude)
+    if settings.follow_symlinks and "follow_symlinks" in given:
+        yield "--follow-symlinks"
+    if settings.hidden and "hidden" in given:
+        yield "--hidden"
 
 
 def configure(flags: Mapping[str, Any], config: Path | None, locations: Locations) -> Configuration:

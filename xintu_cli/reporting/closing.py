@@ -6,6 +6,7 @@ is a terminal, in characters that its encoding has.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from rich.text import Text
@@ -273,7 +274,8 @@ class _Closing:
             roots = " ".join(shell_word(root) for root in self._facts.roots)
             if len(self._facts.roots) > _NAMED_ROOTS:
                 roots = "…"  # a shell's glob: a command of five hundred names helps nobody
-            command = Text(f"xintu export {roots} -o labels.csv", "bold")
+            flags = "".join(f" {shell_word(os.fsencode(f))}" for f in self._facts.export_flags)
+            command = Text(f"xintu export {roots}{flags} -o labels.csv", "bold")
             steps.append(command.append(f"  {say(Phrase.NEXT_EXPORT)}", f"not bold {QUIET_STYLE}"))
         label = say(Phrase.NEXT)
         if steps:

@@ -25,7 +25,8 @@ class DryRun:
 class RunFacts:
     """`roots` as they were typed; `cache_url` without secrets; `language` is en or zh.
 
-    `verbose` names every failure that the summary holds, not only the first few.
+    `verbose` names every failure that the summary holds, not only the first few. `export_flags`
+    is what an export of this run's rows must be told, too: its taxonomy, its cache, its globs.
     """
 
     roots: tuple[bytes, ...]
@@ -34,3 +35,4 @@ class RunFacts:
     language: str = "en"
     dry_run: DryRun | None = None
     verbose: bool = False
+    export_flags: tuple[str, ...] = ()
