@@ -59,12 +59,23 @@ def test_an_estimate_tells_what_it_rests_on_and_an_unknown_price_is_no_zero() ->
 
 def test_a_dry_run_with_nothing_to_do_says_so() -> None:
     done = replace(SOME, cached=100, pending=0, provisional=0)
-    assert "nothing is left to classify" in said(done, DryRun(("qwen",), estimate))
+    text = said(done, DryRun(("qwen",), estimate))
+    assert "nothing is left to classify" in text
+    assert "without --dry-run" not in text
+
+
+def test_a_dry_run_that_met_a_bad_file_is_a_dry_run_all_the_same() -> None:
+    broken = ((b"/photos/x.jpg", "truncated"),)
+    summary = replace(SOME, status="partial", exit_code=3, cached=59, failed=1, failures=broken)
+    text = said(replace(summary, failures_total=1), DryRun())
+    assert "Dry run: looked at 100 photos in 0.4 s; nothing was classified" in text
+    assert "without --dry-run" in text
+    assert "it goes on from here" not in text
 
 
 def test_a_dry_run_speaks_chinese() -> None:
     text = said(SOME, DryRun(), "zh")
-    assert "试运行" in text
+    assert "试运行：0.4 秒内查看了 100 张照片，未做任何分类" in text
     assert "40 张照片由本地模型识别" in text
 
 

@@ -130,7 +130,7 @@ class _Closing:
         phrase = _TITLES[summary.status]
         if phrase is Phrase.PARTIAL and not summary.pending:
             phrase = Phrase.DONE  # what failed or is provisional is told further down
-        if phrase is Phrase.DONE and self._facts.dry_run is not None:
+        if self._is_a_plan():
             phrase = Phrase.DRY_RUN
         title = say(
             phrase,
@@ -176,11 +176,10 @@ class _Closing:
 
     def _plan(self) -> Iterator[Text]:
         """Say what a dry run would have asked of whom, and what that would cost."""
-        plan, summary, say = self._facts.dry_run, self._summary, self._say
+        plan, say = self._facts.dry_run, self._say
         if plan is None:
             return
-        # A provisional photo is asked about again where there is somebody to ask.
-        asked = summary.pending + (summary.provisional if plan.providers else 0)
+        asked = self._asked()
         photos = say(Phrase.PHOTOS, n=asked)
         if not asked:
             text = say(Phrase.PLAN_NOTHING)
@@ -192,6 +191,16 @@ class _Closing:
         yield self._labelled(say(Phrase.PLAN)).append(text)
         if asked and plan.estimate is not None:
             yield from self._estimate(plan.estimate(asked))
+
+    def _is_a_plan(self) -> bool:
+        """Tell whether this was a dry run that came to its end."""
+        return self._facts.dry_run is not None and self._summary.status in {"done", "partial"}
+
+    def _asked(self) -> int:
+        """Return about how many photos the run in earnest would ask."""
+        plan, summary = self._facts.dry_run, self._summary
+        # A provisional photo is asked about again where there is somebody to ask.
+        return summary.pending + (summary.provisional if plan and plan.providers else 0)
 
     def _estimate(self, estimate: Estimate) -> Iterator[Text]:
         text = self._labelled("").append(estimate_text(estimate, self._say))
@@ -261,15 +270,8 @@ class _Closing:
             early = summary.status in _EARLY_TITLES
             yield Text(say(Phrase.NEXT_CONTINUE if early else Phrase.NOTHING_FOUND_HINT))
             return
-        steps = []
-        if self._facts.dry_run is not None and summary.status == "done":
-            steps.append(Text(say(Phrase.NEXT_FOR_REAL)))
-        elif summary.status == "budget":
-            steps.append(Text(say(Phrase.NEXT_RAISE_BUDGET)))
-        elif summary.status in {"interrupted", "failed"} or summary.pending:
-            steps.append(Text(say(Phrase.NEXT_CONTINUE)))
-        elif summary.provisional:
-            steps.append(Text(say(Phrase.NEXT_UPGRADE)))
+        phrase = self._what_is_left()
+        steps = [] if phrase is None else [Text(say(phrase))]
         if export and summary.cached + summary.llm + summary.local:
             roots = " ".join(shell_word(root) for root in self._facts.roots)
             if len(self._facts.roots) > _NAMED_ROOTS:
@@ -283,6 +285,17 @@ class _Closing:
         for step in steps:
             yield self._labelled(label).append_text(step)
             label = ""
+
+    def _what_is_left(self) -> Phrase | None:
+        """Say what another run would be for; None where there is nothing to be done."""
+        summary = self._summary
+        if self._is_a_plan():
+            return Phrase.NEXT_FOR_REAL if self._asked() else None
+        if summary.status == "budget":
+            return Phrase.NEXT_RAISE_BUDGET
+        if summary.status in {"interrupted", "failed"} or summary.pending:
+            return Phrase.NEXT_CONTINUE
+        return Phrase.NEXT_UPGRADE if summary.provisional else None
 
     @staticmethod
     def _labelled(label: str) -> Text:

@@ -48,7 +48,7 @@ class Phrase(Bilingual):
     IN_FLIGHT = ("{n}/{limit} in flight", "{n}/{limit} 请求中")
     PAUSED = ("paused {time}", "暂停 {time}")
     OPEN = ("not answering", "无响应")
-    NEXT_TRY = ("next try in {time}", "{time} 后重试")
+    NEXT_TRY = ("next try in {time}", "{time}后重试")
     STOPPED = ("not asked again in this run", "本次不再使用")
     UNKNOWN_PRICE = ("unknown price", "价格未知")
 
@@ -61,19 +61,19 @@ class Phrase(Bilingual):
     BUDGET = ("Stopped at the budget: {photos} in {time}", "已达预算上限：{photos}，用时 {time}")
     INTERRUPTED = (
         "Interrupted after {time}: everything that was finished is stored",
-        "{time} 后中断：已完成的结果均已保存",
+        "{time}后中断：已完成的结果均已保存",
     )
     BROKEN_OFF = (
         "Broken off after {time}: everything that was finished is stored",
-        "{time} 后异常结束：已完成的结果均已保存",
+        "{time}后异常结束：已完成的结果均已保存",
     )
     INTERRUPTED_EARLY = (
         "Interrupted after {time}, before any photo was found",
-        "{time} 后中断，尚未找到任何照片",
+        "{time}后中断，尚未找到任何照片",
     )
     BROKEN_OFF_EARLY = (
         "Broken off after {time}, before any photo was found",
-        "{time} 后异常结束，尚未找到任何照片",
+        "{time}后异常结束，尚未找到任何照片",
     )
     NOTHING_FOUND = ("No photos found under {roots}", "在 {roots} 下没有找到照片")
     NOTHING_FOUND_HINT = (
@@ -107,7 +107,7 @@ class Phrase(Bilingual):
     )
     PROVIDER = ("Provider", "服务")
     OF_FAILED = ("{n:,} failed", "{n:,} 次失败")
-    LATENCY = ("half within {p50}, 99 % within {p99}", "半数在 {p50} 内，99% 在 {p99} 内")
+    LATENCY = ("half within {p50}, 99 % within {p99}", "半数在 {p50}内，99% 在 {p99}内")
     SPEED = ("Speed", "速度")
     RESULTS = ("Results", "结果")
     FAILURES = ("Could not be read", "无法读取的照片")
@@ -133,7 +133,7 @@ class Phrase(Bilingual):
     # A dry run.
     DRY_RUN = (
         "Dry run: looked at {photos} in {time}; nothing was classified",
-        "试运行：{time} 内查看了 {photos}，未做任何分类",
+        "试运行：{time}内查看了 {photos}，未做任何分类",
     )
     TO_CLASSIFY = ("still to classify", "待分类")
     PLAN = ("Plan", "计划")
