@@ -64,6 +64,21 @@ def test_a_summary_is_written_when_the_root_is_missing(home: Home, tmp_path: Pat
     assert [summary[key] for key in ("status", "exit_code", "found")] == ["failed", 66, 0]
 
 
+@pytest.mark.parametrize("by_flag", [True, False])
+def test_a_summary_is_written_when_the_configuration_is_wrong(
+    home: Home, tmp_path: Path, *, by_flag: bool
+) -> None:
+    target = tmp_path / "summary.json"
+    wrong = ("classify", tmp_path, "--taxonomy", "nonsense")
+    if by_flag:
+        finished = home.run(*wrong, "--summary", target)
+    else:
+        finished = home.run(*wrong, env={"XINTU_SUMMARY": str(target)})
+    assert finished.exit_code == 78, finished
+    summary = json.loads(target.read_text(encoding="utf-8"))
+    assert [summary[key] for key in ("status", "exit_code", "found")] == ["failed", 78, 0]
+
+
 def test_a_misspelt_key_of_a_configuration_names_the_right_one(home: Home, tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text("max_cals = 5\n", encoding="utf-8")

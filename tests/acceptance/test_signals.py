@@ -29,15 +29,20 @@ def photos(tmp_path: Path) -> Path:
 
 def answers(home: Home) -> int:
     """Count the answers that are stored so far."""
+    return count(home, "classification")
+
+
+def count(home: Home, table: str) -> int:
+    """Count the rows that the cache has in one of its tables."""
     cache = home.state / "cache.db"
     if not cache.exists():
         return 0
     with closing(sqlite3.connect(f"file:{cache}?mode=ro", uri=True)) as connection:
         try:
-            (count,) = connection.execute("SELECT count(*) FROM classification").fetchone()
+            (rows,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
         except sqlite3.OperationalError:  # it is just being made
             return 0
-    return int(count)
+    return int(rows)
 
 
 @pytest.mark.parametrize(
@@ -105,3 +110,72 @@ def test_an_interrupt_before_any_photo_is_an_interrupt_too(home: Home, photos: P
         finished = running.finish()
     assert finished.exit_code == 130, finished
     check_streams(finished)
+
+
+ENDS = pytest.mark.parametrize(
+    ("number", "exit_code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["SIGINT", "SIGTERM", "SIGHUP"],
+)
+
+
+@ENDS
+def test_an_export_that_is_stopped_leaves_nothing_behind(
+    home: Home, photos: Path, tmp_path: Path, number: signal.Signals, exit_code: int
+) -> None:
+    env = dead_disk_under(max(photos.rglob("*.jpg")), tmp_path)
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+    with home.start("export", photos, "-o", outputs / "rows.csv", env=env) as running:
+        running.wait_until(lambda: any(outputs.iterdir()))
+        running.pause(0.5)
+        running.send_signal(number)
+        finished = running.finish(timeout_seconds=25)
+    assert finished.exit_code == exit_code, finished
+    assert list(outputs.iterdir()) == []
+    check_litter(home)
+    check_streams(finished)
+
+
+@ENDS
+def test_a_run_that_is_stopped_while_it_waits_its_turn_says_so_in_its_summary(
+    home: Home, photos: Path, number: signal.Signals, exit_code: int
+) -> None:
+    with home.start("classify", photos) as first:
+        first.wait_until(lambda: answers(home) >= 1)
+        with home.start("classify", photos, "--wait", "--summary", "-") as second:
+            second.wait_for_line("waiting for another run")
+            second.send_signal(number)
+            finished = second.finish(timeout_seconds=25)
+    assert finished.exit_code == exit_code, finished
+    summary = finished.json()
+    assert (summary["status"], summary["exit_code"]) == ("interrupted", exit_code)
+    check_streams(finished)
+
+
+@pytest.mark.parametrize("grace_seconds", ["1", "600"])
+def test_rows_are_not_waited_for_when_a_run_is_to_end(
+    home: Home, photos: Path, tmp_path: Path, grace_seconds: str
+) -> None:
+    """They end with the grace, or with the next signal; the old file stands as it was."""
+    home.run("classify", photos)
+    unread = tmp_path / "outputs" / "unread"
+    make_tree(unread, 1)
+    (rows := tmp_path / "outputs" / "rows.csv").write_text("old", encoding="utf-8")
+    dead = dead_disk_under(next(unread.rglob("*.jpg")), tmp_path)
+    env = {**dead, "XINTU_GRACE_SECONDS": grace_seconds}
+    with home.start(
+        "classify", photos, unread, "--output", rows, "--summary", "-", env=env
+    ) as running:
+        running.wait_until(lambda: count(home, "run") == 2)
+        running.send_signal(signal.SIGINT)
+        if grace_seconds == "600":
+            running.wait_for_line("once more stops at once")
+            time.sleep(2 * ECHO_SECONDS)
+            running.send_signal(signal.SIGINT)
+        finished = running.finish(timeout_seconds=25)
+    assert finished.exit_code == 130, finished
+    assert "no rows were written" in finished.stderr
+    assert rows.read_text(encoding="utf-8") == "old"
+    assert finished.json()["status"] == "interrupted"
+    check_litter(home, [rows.parent])

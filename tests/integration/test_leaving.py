@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -91,3 +92,48 @@ leave(command)
         writer.stdout.close()
         assert writer.stderr.read() == b""
     assert writer.wait(60) == 0
+
+
+WAITING = """
+import asyncio, os, signal, time
+from xintu_cli.cli.exits import leave
+if {ignored}:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+async def sleep():
+    os.kill(os.getpid(), {number})
+    await asyncio.sleep(60)
+def command():
+    try:
+        if {in_a_loop}:
+            asyncio.run(sleep())
+        os.kill(os.getpid(), {number})
+        time.sleep(60)
+    finally:
+        print("tidied up")
+leave(command)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("in_a_loop", [False, True])
+def test_a_signal_interrupts_a_command_and_does_not_kill_it(
+    number: signal.Signals, in_a_loop: bool
+) -> None:
+    done = left(WAITING.format(number=int(number), in_a_loop=in_a_loop, ignored=False))
+    assert (done.returncode, done.stdout) == (128 + number, "tidied up\n"), done.stderr
+    assert done.stderr == "xintu: interrupted.\n"
+
+
+def test_a_command_in_the_background_that_ignores_ctrl_c_heeds_sigterm() -> None:
+    done = left(WAITING.format(number=int(signal.SIGTERM), in_a_loop=False, ignored=True))
+    assert (done.returncode, done.stdout) == (143, "tidied up\n"), done.stderr
+
+
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    source = """
+import os, signal
+from xintu_cli.cli.exits import leave
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+leave(lambda: os.kill(os.getpid(), signal.SIGHUP))
+"""
+    assert left(source).returncode == 0

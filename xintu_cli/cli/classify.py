@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -60,6 +61,7 @@ def classify(
     """Classify photos: walk, look everything up, classify what is new, store the answers."""
     from xintu_cli.cli.run import classify_paths
     from xintu_cli.cli.session import open_session
+    from xintu_cli.cli.summing import SummaryFile
 
     flags = {
         "cache": cache,
@@ -89,4 +91,7 @@ def classify(
         "progress": None if no_progress is None else not no_progress,
         "yes": yes,
     }
-    raise typer.Exit(classify_paths(open_session(flags, config), paths))
+    # Where the configuration is wrong, a summary that was asked for here says so, too.
+    with SummaryFile(summary or os.environ.get("XINTU_SUMMARY", "")):
+        session = open_session(flags, config)
+    raise typer.Exit(classify_paths(session, paths))

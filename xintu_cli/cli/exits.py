@@ -15,28 +15,20 @@ from typing import NoReturn
 
 import typer
 
+from xintu_cli.cli.interrupts import INTERRUPTS
 from xintu_cli.errors import ExitCode, XintuError
 
 INTERRUPTED = 130
+"""What Ctrl-C comes to; other signals have a code of their own, which is put in at the end."""
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
 def leave(command: Callable[[], object]) -> NoReturn:
     """Run `command` and exit with what it comes to."""
-    code: int
-    try:
-        command()
-        code = ExitCode.DONE
-    except SystemExit as exit_:
-        code = _code_of(exit_)
-    except KeyboardInterrupt:
-        say("interrupted.")
-        code = INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough: `xintu export … | head`.
-        code = ExitCode.DONE
-    except BaseException as error:  # noqa: BLE001  # the one place that may
-        code = _explain(error)
+    with INTERRUPTS:
+        code = _run(command)
+    if code == INTERRUPTED:
+        code = INTERRUPTS.exit_code
     unwritten = _flush()
     if unwritten and code == ExitCode.DONE:
         say(_unwritable(unwritten))
@@ -46,6 +38,23 @@ def leave(command: Callable[[], object]) -> NoReturn:
         # is stored by now, and waiting for that thread could take for ever.
         os._exit(code)
     sys.exit(code)
+
+
+def _run(command: Callable[[], object]) -> int:
+    """Run `command` and return the exit code it comes to."""
+    try:
+        command()
+    except SystemExit as exit_:
+        return _code_of(exit_)
+    except KeyboardInterrupt:
+        say("interrupted.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough: `xintu export … | head`.
+        return ExitCode.DONE
+    except BaseException as error:  # noqa: BLE001  # the one place that may
+        return _explain(error)
+    return ExitCode.DONE
 
 
 def _code_of(exit_: SystemExit) -> int:

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,10 +13,11 @@ import anyio
 
 from xintu_cli.bootstrap import open_run
 from xintu_cli.cli.consenting import Agreed, agree, heeding_consent
-from xintu_cli.cli.exits import first_error, say
+from xintu_cli.cli.exits import say
 from xintu_cli.cli.memory import settle_memory
+from xintu_cli.cli.rows_of_run import Rows
 from xintu_cli.cli.session import Session, export_flags
-from xintu_cli.errors import ExitCode, XintuError
+from xintu_cli.cli.summing import SummaryFile, summary_target
 from xintu_cli.interfaces import Reporter
 from xintu_cli.jobs.classify import classify
 from xintu_cli.jobs.locking import locked
@@ -29,11 +29,9 @@ from xintu_cli.reporting.escape import display_text
 from xintu_cli.reporting.export import ExportFormat, format_for
 from xintu_cli.reporting.outputs import Target, check_writable
 from xintu_cli.reporting.run_facts import DryRun, RunFacts
-from xintu_cli.reporting.summary import write_summary
 from xintu_cli.settings import Settings
 from xintu_cli.stages.roots import absolute_roots
 from xintu_cli.storage.urls import masked
-from xintu_cli.tally import Tally
 
 
 class _Watched:
@@ -49,9 +47,8 @@ class _Watched:
 def classify_paths(session: Session, paths: Sequence[Path]) -> int:
     """Run the classification of `paths` and return the exit code."""
     settings = session.workspace.settings
-    target = _target(settings.summary)
     settle_memory()
-    try:
+    with SummaryFile(settings.summary) as summing:
         output = _check_outputs(settings)
         roots = absolute_roots(paths)
         typed = [os.fsencode(path) for path in paths]
@@ -64,13 +61,9 @@ def classify_paths(session: Session, paths: Sequence[Path]) -> int:
             with SignalWatch() as signals:
                 summary, error = _run(agreed, roots, reporter, signals, watched)
                 if output is not None and error is None and agreed.ended is None:
-                    export = partial(_export, agreed.session, roots, *output)
-                    summary, error = _exported(summary, export)
-                if target is not None:
-                    write_summary(summary, target)
-    except XintuError as failure:
-        _write_failure(failure, target)
-        raise
+                    rows = Rows(agreed.session, roots, *output)
+                    summary, error = rows.written(summary, signals)
+                summing.write(summary)
     return end(summary, error)
 
 
@@ -82,17 +75,6 @@ def end(summary: RunSummary, error: Exception | None) -> int:
         raise error
     say(display_text(str(error)))
     return summary.exit_code
-
-
-def _exported(
-    summary: RunSummary, export: Callable[[], None]
-) -> tuple[RunSummary, XintuError | None]:
-    """Write the run's rows; where that fails the summary says so, and is written all the same."""
-    try:
-        export()
-    except XintuError as error:
-        return replace(summary, status="failed", exit_code=int(error.exit_code)), error
-    return summary, None
 
 
 def _lock(
@@ -203,7 +185,7 @@ def _reporter(
 
 def _check_outputs(settings: Settings) -> tuple[Target, ExportFormat] | None:
     """Refuse what could not be written before anything is spent."""
-    if (summary := _target(settings.summary)) is not None:
+    if (summary := summary_target(settings.summary)) is not None:
         check_writable(summary)
     if not settings.output:
         return None
@@ -211,26 +193,3 @@ def _check_outputs(settings: Settings) -> tuple[Target, ExportFormat] | None:
     format_ = format_for(target)
     check_writable(target)
     return target, format_
-
-
-def _target(text: str) -> Target | None:
-    if not text:
-        return None
-    return "-" if text == "-" else expand_home(text)
-
-
-def _export(
-    session: Session, roots: tuple[bytes, ...], target: Target, format_: ExportFormat
-) -> None:
-    from xintu_cli.cli.rows import write_rows
-
-    anyio.run(partial(write_rows, session, roots, target, format_))
-
-
-def _write_failure(error: XintuError, target: Target | None) -> None:
-    """Write a summary of a run that did not begin: programs read it on every path."""
-    if target is None or error.exit_code == ExitCode.OUTPUT:
-        return
-    first = first_error(error)
-    code = first.exit_code if isinstance(first, XintuError) else ExitCode.BUG
-    write_summary(Tally("").summary("failed", int(code), 0.0), target)

@@ -158,6 +158,7 @@ async def _listen(
             parts.reporter.notice(say(Notice.DRAINING, seconds=grace_seconds))
             control.work.deadline = anyio.current_time() + grace_seconds
         elif now - last > ECHO_SECONDS:
+            signals.insisted = True
             control.work.cancel()
         last = now
 

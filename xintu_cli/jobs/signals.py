@@ -20,10 +20,12 @@ LONGEST_SLEEP_SECONDS = 0.1
 class SignalWatch:
     """Collect SIGINT, SIGTERM and SIGHUP instead of dying of them; a context manager.
 
-    Entered in the main thread. Inside a loop, `receive` waits for the next one.
+    Entered in the main thread. Inside a loop, `receive` waits for the next one. `insisted`: a
+    second one has come, and nothing long may be begun any more.
     """
 
     def __init__(self) -> None:
+        self.insisted = False
         self._waiting: deque[int] = deque()
         self._before: dict[int, Any] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
