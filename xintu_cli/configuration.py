@@ -27,7 +27,14 @@ from xintu_cli.settings import HARMLESS, ProviderConfig, Settings
 ENVIRONMENT = "environment"
 FLAG = "flag"
 DEFAULT = "default"
-NOT_SETTINGS = frozenset({"XINTU_HOME", "XINTU_CONFIG", "XINTU_CACHE_PASSWORD"})
+OF_ONE_COMMAND = frozenset({"format", "missing", "json", "days", "log_days", "photos"})
+"""Options of single commands that the environment may set, and no file."""
+NOT_SETTINGS = frozenset(
+    {
+        *("XINTU_HOME", "XINTU_CONFIG", "XINTU_CACHE_PASSWORD"),
+        *(f"XINTU_{option.upper()}" for option in OF_ONE_COMMAND),
+    }
+)
 """Variables that are ours without being a setting."""
 
 

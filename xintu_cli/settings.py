@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     quiet: bool = False
     verbose: bool = False
     debug: bool = False
-    progress: bool = True
+    no_progress: bool = False
     yes: bool = False
     max_edge: int = Field(default=1024, ge=256, le=4096)
     max_file_mb: int = Field(default=256, ge=1, le=65_536)

@@ -145,3 +145,21 @@ def test_a_formula_in_a_file_name_is_text_in_a_csv(home: Home, tmp_path: Path) -
     assert finished.exit_code == 0, finished
     row = next(csv.reader(finished.stdout.splitlines()[1:]))
     assert not row[0].startswith("=")
+
+
+def test_an_export_can_be_told_everything_by_the_environment(
+    home: Home, photos: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "rows.txt"
+    env = {"XINTU_OUTPUT": str(target), "XINTU_FORMAT": "jsonl", "XINTU_MISSING": "keep"}
+    finished = home.run("export", photos, env=env)
+    assert finished.exit_code == 0, finished
+    assert len(target.read_text(encoding="utf-8").splitlines()) == 4
+    wrong = home.run("export", photos, env=env | {"XINTU_FORMAT": "xlsx"})
+    assert (wrong.exit_code, wrong.stderr) == (
+        2,
+        "xintu: --format: there is no 'xlsx'. Say csv or json or jsonl.\n",
+    )
+    (tmp_path / "xintu.toml").write_text("output = 'here.csv'\n", encoding="utf-8")
+    assert home.run("export", photos, cwd=tmp_path).exit_code == 0
+    assert (tmp_path / "here.csv").exists()

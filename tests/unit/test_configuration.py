@@ -111,7 +111,7 @@ def test_the_environment_may_name_the_config_file(machine: Machine, tmp_path: Pa
         ("XINTU_REFRESH", "stale", "refresh", Refresh.STALE),
         ("XINTU_WAIT", "1", "wait", True),
         ("XINTU_WAIT", "false", "wait", False),
-        ("XINTU_PROGRESS", "no", "progress", False),
+        ("XINTU_NO_PROGRESS", "yes", "no_progress", True),
         ("XINTU_CACHE", "sqlite:///x.db", "cache", "sqlite:///x.db"),
     ],
 )

@@ -98,7 +98,14 @@ def prune(
         ),
     ] = None,
     log_days: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Keep the log of the last N days.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Keep the log of the last N days.",
+            envvar="XINTU_LOG_DAYS",
+            show_envvar=False,
+        ),
     ] = 90,
     other_models: Annotated[
         bool,
@@ -112,7 +119,13 @@ def prune(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be deleted.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Only say what would be deleted.",
+            envvar="XINTU_DRY_RUN",
+            show_envvar=False,
+        ),
     ] = False,
     cache: options.Cache = None,
     model: options.Model = None,
@@ -156,6 +169,5 @@ def copy_(
     from xintu_cli.cli.session import open_session
     from xintu_cli.cli.upkeep import copy_answers
 
-    progress = None if no_progress is None else not no_progress
-    flags = {"quiet": quiet, "progress": progress, "debug": debug}
+    flags = {"quiet": quiet, "no_progress": no_progress, "debug": debug}
     copy_answers(open_session(flags, config), source, target)

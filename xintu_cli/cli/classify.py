@@ -88,7 +88,7 @@ def classify(
         "quiet": quiet,
         "verbose": verbose,
         "debug": debug,
-        "progress": None if no_progress is None else not no_progress,
+        "no_progress": no_progress,
         "yes": yes,
     }
     # Where the configuration is wrong, a summary that was asked for here says so, too.

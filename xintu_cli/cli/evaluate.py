@@ -54,7 +54,7 @@ def evaluate(
         "lang": lang,
         "quiet": quiet,
         "debug": debug,
-        "progress": None if no_progress is None else not no_progress,
+        "no_progress": no_progress,
         "yes": yes,
     }
     raise typer.Exit(evaluate_place(open_session(flags, config), place, as_json=as_json))

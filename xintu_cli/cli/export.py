@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from xintu_cli.cli import options
 
-
-class Missing(StrEnum):
-    """What to do with files the index knows that are not there any more."""
-
-    SKIP = "skip"
-    KEEP = "keep"
-
-
-class Format(StrEnum):
-    """The export's formats."""
-
-    CSV = "csv"
-    JSON = "json"
-    JSONL = "jsonl"
+_FORMATS = ("csv", "json", "jsonl")
+_MISSING = ("skip", "keep")
 
 
 def export(
     paths: options.Paths,
     output: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "-o", "--output", metavar="FILE", help="Where to: .csv, .json or .jsonl; '-': stdout."
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Where to: .csv, .json or .jsonl; '-': stdout.  [required]",
         ),
-    ],
+    ] = None,
     format_: Annotated[
-        Format | None, typer.Option("--format", help="The format, whatever the suffix.")
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="|".join(_FORMATS),
+            help="The format, whatever the suffix.",
+            envvar="XINTU_FORMAT",
+            show_envvar=False,
+        ),
     ] = None,
     missing: Annotated[
-        Missing, typer.Option(help="Leave out or keep files that are gone.")
-    ] = Missing.SKIP,
+        str,
+        typer.Option(
+            metavar="|".join(_MISSING),
+            help="Leave out or keep files that are gone.",
+            envvar="XINTU_MISSING",
+            show_envvar=False,
+        ),
+    ] = "skip",
     cache: options.Cache = None,
     taxonomy: options.TaxonomyOption = None,
     include: options.Include = None,
@@ -76,16 +80,28 @@ def export(
         "debug": debug,
         "output": output,
     }
-    target: Target = "-" if output == "-" else expand_home(output)
+    session = open_session(flags, config)
+    named = session.workspace.settings.output
+    if not named:
+        raise UsageError("there is no file to write to. Name one: -o labels.csv, or - for stdout.")
+    target: Target = "-" if named == "-" else expand_home(named)
+    _check(missing, _MISSING, "--missing")
     if format_ is not None:
+        _check(format_, _FORMATS, "--format")
         chosen = ExportFormat(format_)
     elif target == "-":
         raise UsageError("cannot tell the format of stdout. Say --format csv, json or jsonl.")
     else:
         chosen = format_for(target)
-    session = open_session(flags, config)
     check_writable(target)
-    write = partial(write_rows, keep_missing=missing is Missing.KEEP)
+    write = partial(write_rows, keep_missing=missing == "keep")
     count = anyio.run(write, session, absolute_roots(paths), target, chosen)
     if not session.workspace.settings.quiet and target != "-":
-        say(f"{count} rows in {output}")
+        say(f"{count} rows in {named}")
+
+
+def _check(word: str, known: Sequence[str], option: str) -> None:
+    from xintu_cli.errors import UsageError
+
+    if word not in known:
+        raise UsageError(f"{option}: there is no {word!r}. Say {' or '.join(known)}.")

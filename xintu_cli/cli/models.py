@@ -59,7 +59,15 @@ def bench(
         typer.Argument(metavar="PATH", help="Your own photos.", show_default="a 12 megapixel JPEG"),
     ] = None,
     photos: Annotated[
-        int, typer.Option(metavar="N", min=1, max=100_000, help="How many to classify.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=100_000,
+            help="How many to classify.",
+            envvar="XINTU_PHOTOS",
+            show_envvar=False,
+        ),
     ] = 60,
     taxonomy: options.TaxonomyOption = None,
     model: options.Model = None,
@@ -112,7 +120,7 @@ def train(
         "model": model,
         "quiet": quiet,
         "debug": debug,
-        "progress": None if no_progress is None else not no_progress,
+        "no_progress": no_progress,
     }
     session = open_session(flags, config)
     if place is None:
@@ -155,7 +163,7 @@ def adapt(
         "exclude": exclude,
         "quiet": quiet,
         "debug": debug,
-        "progress": None if no_progress is None else not no_progress,
+        "no_progress": no_progress,
     }
     session = open_session(flags, config)
     if take_back:

@@ -96,4 +96,7 @@ NoProgress = Annotated[
     bool | None, typer.Option("--no-progress", help="Show no progress, only the summary.")
 ]
 Yes = Annotated[bool | None, typer.Option("-y", "--yes", help="Ask no questions.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", help="Write JSON to stdout.", envvar="XINTU_JSON", show_envvar=False),
+]

@@ -23,7 +23,7 @@ _LINE_SECONDS = 30.0
 def shown_progress(session: Session, doing: str) -> Iterator[Advance]:
     """Show how far a job is while the block lasts; silent under -q and --no-progress."""
     settings = session.workspace.settings
-    if settings.quiet or not settings.progress or sys.stderr is None or sys.stderr.closed:
+    if settings.quiet or settings.no_progress or sys.stderr is None or sys.stderr.closed:
         yield _nothing
     elif can_draw_on(sys.stderr, os.environ):
         with _bar(doing) as advance:

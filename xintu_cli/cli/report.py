@@ -14,7 +14,14 @@ def report(
     paths: options.Paths,
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="FILE", help="The page to write: report.html."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="The page to write: report.html.",
+            envvar="XINTU_OUTPUT",
+            show_envvar=False,
+        ),
     ],
     cache: options.Cache = None,
     taxonomy: options.TaxonomyOption = None,
@@ -41,7 +48,7 @@ def report(
         "hidden": hidden,
         "lang": lang,
         "quiet": quiet,
-        "progress": None if no_progress is None else not no_progress,
+        "no_progress": no_progress,
         "debug": debug,
     }
     report_paths(open_session(flags, config), paths, output)

@@ -178,7 +178,7 @@ def _reporter(
         facts,
         os.environ,
         quiet=settings.quiet,
-        progress=settings.progress,
+        progress=not settings.no_progress,
         provider_states=watched,
     )
 

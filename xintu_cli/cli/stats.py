@@ -18,6 +18,8 @@ def stats(
             max=36_500,
             help="Details of the last N days alone.",
             show_default="of all time",
+            envvar="XINTU_DAYS",
+            show_envvar=False,
         ),
     ] = None,
     cache: options.Cache = None,
