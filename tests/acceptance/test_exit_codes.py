@@ -25,6 +25,7 @@ from tests.support.photos import make_jpeg, make_tree
         (["classify", ".", "--policy", "locl"], 2, "--policy"),
         (["classify", ".", "--concurrency", "none"], 2, "--concurrency"),
         (["classify", ".", "--concurrency", "0"], 2, "--concurrency"),
+        (["classify", ""], 2, "Is a variable not set?"),
         (["classify", "nowhere"], 66, "nowhere"),
         (["classify", ".", "nowhere"], 66, "nowhere"),
         (["classify", ".", "--taxonomy", "nonsense"], 78, "nonsense"),
@@ -53,6 +54,26 @@ def test_an_error_is_one_plain_sentence_without_a_traceback(home: Home) -> None:
     finished = home.run("classify", "nowhere")
     assert finished.stdout == ""
     assert len(finished.stderr.splitlines()) <= 2, finished
+
+
+def test_a_remedy_names_only_options_that_there_are(home: Home, tmp_path: Path) -> None:
+    for command, there_is in (
+        (["classify", ".", "--output"], False),
+        (["export", ".", "-o"], True),
+    ):
+        finished = home.run(*command, "rows.xlsx", cwd=tmp_path)
+        assert ("--format" in finished.stderr) == there_is, finished
+
+
+@pytest.mark.parametrize("way", ["flag", "variable", "file"])
+def test_debug_shows_where_an_error_came_from(home: Home, tmp_path: Path, way: str) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("debug = true\n", encoding="utf-8")
+    flags = {"flag": ["--debug"], "variable": [], "file": ["--config", str(config)]}[way]
+    env = {"XINTU_DEBUG": "1"} if way == "variable" else {}
+    finished = home.run("classify", "nowhere", *flags, env=env)
+    assert finished.exit_code == 66
+    assert "Traceback" in finished.stderr
 
 
 def test_a_summary_is_written_when_the_root_is_missing(home: Home, tmp_path: Path) -> None:

@@ -23,6 +23,15 @@ INTERRUPTED = 130
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
+_DEBUGGING: list[bool] = []
+"""Filled where the environment or a file says `debug`: by then the command is under way."""
+
+
+def show_tracebacks() -> None:
+    """Show the traceback of errors of ours, too, from now on."""
+    _DEBUGGING.append(True)
+
+
 def leave(command: Callable[[], object]) -> NoReturn:
     """Run `command` and exit with what it comes to."""
     with INTERRUPTS:
@@ -86,7 +95,7 @@ def _explain(error: BaseException) -> int:
         from xintu_cli.reporting.escape import display_text
 
         say(display_text(str(single)))
-        if "--debug" in sys.argv:
+        if _DEBUGGING or "--debug" in sys.argv:
             traceback.print_exception(error)
         return int(single.exit_code)
     if isinstance(single, KeyboardInterrupt):

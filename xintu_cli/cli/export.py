@@ -92,7 +92,7 @@ def export(
     elif target == "-":
         raise UsageError("cannot tell the format of stdout. Say --format csv, json or jsonl.")
     else:
-        chosen = format_for(target)
+        chosen = format_for(target, remedy=", or say --format")
     check_writable(target)
     write = partial(write_rows, keep_missing=missing == "keep")
     count = anyio.run(write, session, absolute_roots(paths), target, chosen)

@@ -37,7 +37,7 @@ def list_(
 @app.command()
 def verify(
     name: Annotated[
-        str | None, typer.Argument(help="A model's name or directory.", show_default="all")
+        str | None, typer.Argument(help="A model's name or directory.  [default: all]")
     ] = None,
     config: options.Config = None,
     debug: options.Debug = None,
@@ -56,7 +56,7 @@ def verify(
 def bench(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PATH", help="Your own photos.", show_default="a 12 megapixel JPEG"),
+        typer.Argument(metavar="PATH", help="Your own photos.  [default: a 12 megapixel JPEG]"),
     ] = None,
     photos: Annotated[
         int,
@@ -132,9 +132,7 @@ def train(
 def adapt(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="PATH", help="Your own photos.", show_default="all that xintu knows"
-        ),
+        typer.Argument(metavar="PATH", help="Your own photos.  [default: all that xintu knows]"),
     ] = None,
     take_back: TakeBack = False,
     cache: options.Cache = None,

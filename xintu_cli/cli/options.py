@@ -7,22 +7,32 @@ from typing import Annotated
 
 import typer
 
+
+def _named_path(text: str) -> Path:
+    """Refuse what a shell makes of an unset variable: a Path of it is the present directory."""
+    if not text:
+        raise typer.BadParameter("a path is empty. Is a variable not set?")
+    return Path(text)
+
+
 Paths = Annotated[
     list[Path],
-    typer.Argument(metavar="PATH", help="Folders or single photos.", show_default=False),
+    typer.Argument(
+        metavar="PATH", help="Folders or single photos.", show_default=False, parser=_named_path
+    ),
 ]
 Cache = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="Where answers are kept: sqlite:///path or mysql://user@host:port/db.",
-        show_default="a file in the user's data directory",
+        help="Where answers are kept: sqlite:///path or mysql://user@host:port/db.  "
+        "[default: a file in the user's data directory]",
     ),
 ]
 TaxonomyOption = Annotated[
     str | None,
     typer.Option(
-        "--taxonomy", metavar="NAME|FILE", help="The list of categories.", show_default="xintu"
+        "--taxonomy", metavar="NAME|FILE", help="The list of categories.  [default: xintu]"
     ),
 ]
 PolicyOption = Annotated[
@@ -31,8 +41,7 @@ PolicyOption = Annotated[
         "--policy",
         metavar="NAME",
         help="local (no call), hybrid (LLM, local on failure), cloud (LLM only), "
-        "cascade (local first, LLM when unsure).",
-        show_default="local",
+        "cascade (local first, LLM when unsure).  [default: local]",
     ),
 ]
 Provider = Annotated[
@@ -41,26 +50,24 @@ Provider = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option(metavar="NAME|DIR", help="The local model.", show_default="xintu-lite"),
+    typer.Option(metavar="NAME|DIR", help="The local model.  [default: xintu-lite]"),
 ]
 Concurrency = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Most calls in flight over all providers.", show_default="16"),
+    typer.Option(metavar="N", help="Most calls in flight over all providers.  [default: 16]"),
 ]
 CascadeThreshold = Annotated[
     float | None,
     typer.Option(
         metavar="P",
-        help="cascade: ask the LLM below this confidence.",
-        show_default="the model's",
+        help="cascade: ask the LLM below this confidence.  [default: the model's]",
     ),
 ]
 KeepLocal = Annotated[
     list[str] | None,
     typer.Option(
         metavar="CATEGORY",
-        help="Never send photos of this category (repeatable; 'none').",
-        show_default="the taxonomy's",
+        help="Never send photos of this category (repeatable; 'none').  [default: the taxonomy's]",
     ),
 ]
 MaxCalls = Annotated[int | None, typer.Option(metavar="N", help="Stop after N calls, exit 4.")]
@@ -87,7 +94,7 @@ Config = Annotated[
 ]
 Lang = Annotated[
     str | None,
-    typer.Option(metavar="en|zh", help="Language of names and texts.", show_default="the locale's"),
+    typer.Option(metavar="en|zh", help="Language of names and texts.  [default: the locale's]"),
 ]
 Quiet = Annotated[bool | None, typer.Option("-q", "--quiet", help="Say only what is wrong.")]
 Verbose = Annotated[bool | None, typer.Option("-v", "--verbose", help="Say more.")]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xintu_cli.cli.exits import show_tracebacks
 from xintu_cli.configuration import FLAG, Configuration, read_configuration
 from xintu_cli.locations import Locations, find_locations
 from xintu_cli.storage.urls import masked
@@ -32,6 +33,8 @@ def open_session(flags: Mapping[str, Any], config: Path | None = None) -> Sessio
     locations = find_locations()
     configuration = configure(flags, config, locations)
     _silence_libraries()
+    if configuration.settings.debug:
+        show_tracebacks()
     language = configuration.settings.lang or language_of_locale(os.environ)
     return Session(open_workspace(configuration, locations), configuration, language)
 

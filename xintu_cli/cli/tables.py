@@ -35,7 +35,8 @@ def show_cache_info(info: CacheInfo, *, as_json: bool) -> None:
         return
     console = open_stdout()
     size = "unknown" if info.size_bytes is None else f"{info.size_bytes / 1e6:,.1f} MB"
-    console.print(Text(display_text(info.url), style="bold"))
+    # The terminal folds: what is folded here cannot be copied, or read by a program.
+    console.print(Text(display_text(info.url), style="bold"), soft_wrap=True)
     console.print(f"cache id {info.cache_id}, schema {info.schema_version}, size {size}")
     table = Table(box=None, pad_edge=False)
     table.add_column("answers from")
@@ -44,7 +45,7 @@ def show_cache_info(info: CacheInfo, *, as_json: bool) -> None:
         table.add_row(source, f"{info.sources.get(source, 0):,}")
     console.print(table)
     rows = ", ".join(f"{name} {count:,}" for name, count in info.rows.items())
-    console.print(Text(f"rows: {rows}", style="dim"))
+    console.print(Text(f"rows: {rows}", style="dim"), soft_wrap=True)
 
 
 class CheckTable:

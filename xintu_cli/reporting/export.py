@@ -64,8 +64,11 @@ class ExportWriter(Protocol):
         """Write one row; raise `OutputError`."""
 
 
-def format_for(path: Path) -> ExportFormat:
-    """Return the format that a file's suffix names; raise `UsageError` where it names none."""
+def format_for(path: Path, *, remedy: str = "") -> ExportFormat:
+    """Return the format that a file's suffix names; raise `UsageError` where it names none.
+
+    `remedy`: what else there is to do about it, beside another suffix.
+    """
     suffix = path.suffix.removeprefix(".").lower()
     try:
         return ExportFormat(suffix)
@@ -74,7 +77,7 @@ def format_for(path: Path) -> ExportFormat:
         known = ", ".join(f".{format_}" for format_ in ExportFormat)
         raise UsageError(
             f"cannot tell the format of {name}: its suffix is none of {known}. "
-            "Use one of these, or say --format."
+            f"Use one of these{remedy}."
         ) from None
 
 
