@@ -109,6 +109,30 @@ def test_a_misspelt_key_of_a_configuration_names_the_right_one(home: Home, tmp_p
     assert "max_calls" in finished.stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["export", "photos", "-o", "rows.csv"],
+        ["report", "photos", "-o", "page.html"],
+        ["label", "photos", "--as", "pets"],
+    ],
+    ids=lambda command: str(command[0]),
+)
+def test_a_folder_that_may_not_be_looked_into_is_named_by_every_command(
+    home: Home, tmp_path: Path, bound_by_modes: list[str], command: list[str]
+) -> None:
+    photos = tmp_path / "photos"
+    make_tree(photos, 4, folders=("open", "closed"))
+    (photos / "closed").chmod(0)
+    try:
+        finished = home.run(*command, cwd=tmp_path, wrapper=bound_by_modes)
+    finally:
+        (photos / "closed").chmod(0o700)
+    assert finished.exit_code == 3, finished
+    assert "photos/closed: cannot read the directory: Permission denied" in finished.stderr
+    check_streams(finished)
+
+
 def test_a_misspelt_category_is_a_usage_error_that_names_the_nearest(
     home: Home, tmp_path: Path
 ) -> None:

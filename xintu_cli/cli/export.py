@@ -62,6 +62,7 @@ def export(
     from xintu_cli.cli.exits import say
     from xintu_cli.cli.rows import write_rows
     from xintu_cli.cli.session import open_session
+    from xintu_cli.cli.unread import tell_of_unread
     from xintu_cli.errors import UsageError
     from xintu_cli.locations import expand_home
     from xintu_cli.reporting.export import ExportFormat, format_for
@@ -95,9 +96,10 @@ def export(
         chosen = format_for(target, remedy=", or say --format")
     check_writable(target)
     write = partial(write_rows, keep_missing=missing == "keep")
-    count = anyio.run(write, session, absolute_roots(paths), target, chosen)
+    written = anyio.run(write, session, absolute_roots(paths), target, chosen)
     if not session.workspace.settings.quiet and target != "-":
-        say(f"{count} rows in {named}")
+        say(f"{written.rows} rows in {named}")
+    raise typer.Exit(tell_of_unread(written.report))
 
 
 def _check(word: str, known: Sequence[str], option: str) -> None:

@@ -20,7 +20,7 @@ from xintu_cli.reporting.escape import display_text
 from xintu_cli.reporting.labels import read_labels_csv
 from xintu_cli.stages.control import Control
 from xintu_cli.stages.roots import absolute_roots
-from xintu_cli.stages.walk import WalkPlan, walk_files
+from xintu_cli.stages.walk import WalkPlan, WalkReport, walk_files
 
 _NAMED_FAILURES = 10
 MANY = 20
@@ -84,7 +84,7 @@ def _confirm(plan: WalkPlan, session: Session, name: str) -> None:
     settings = session.workspace.settings
     if settings.yes or sys.stdin is None or not sys.stdin.isatty() or not sys.stderr.isatty():
         return
-    files = sum(len(batch) for batch in walk_files(plan.roots, plan.rules, plan.report))
+    files = sum(len(batch) for batch in walk_files(plan.roots, plan.rules, WalkReport()))
     if files <= MANY:
         return
     import typer

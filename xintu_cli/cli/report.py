@@ -51,4 +51,4 @@ def report(
         "no_progress": no_progress,
         "debug": debug,
     }
-    report_paths(open_session(flags, config), paths, output)
+    raise typer.Exit(report_paths(open_session(flags, config), paths, output))

@@ -12,7 +12,8 @@ from xintu_cli.bootstrap import open_local, open_shared, read_rules, walk_rules
 from xintu_cli.cli.exits import say
 from xintu_cli.cli.progress import shown_progress
 from xintu_cli.cli.session import Session
-from xintu_cli.errors import UsageError
+from xintu_cli.cli.unread import tell_of_unread
+from xintu_cli.errors import ExitCode, UsageError
 from xintu_cli.jobs.export import Sources
 from xintu_cli.jobs.report import write_report
 from xintu_cli.locations import expand_home
@@ -24,8 +25,8 @@ from xintu_cli.stages.walk import WalkPlan
 from xintu_cli.storage.urls import masked
 
 
-def report_paths(session: Session, paths: Sequence[Path], output: Path) -> None:
-    """Write the page about the photos below `paths`."""
+def report_paths(session: Session, paths: Sequence[Path], output: Path) -> ExitCode:
+    """Write the page about the photos below `paths`; return the exit code."""
     workspace = session.workspace
     target = _page(output)
     check_writable(target)
@@ -36,6 +37,8 @@ def report_paths(session: Session, paths: Sequence[Path], output: Path) -> None:
         cache_url=masked(workspace.cache_url),
         language=session.language,
     )
+
+    plan = WalkPlan(roots, walk_rules(workspace))
 
     async def run() -> int:
         with shown_progress(session, "making thumbnails") as advance:
@@ -48,12 +51,12 @@ def report_paths(session: Session, paths: Sequence[Path], output: Path) -> None:
                         reading=read_rules(workspace.settings),
                         language=session.language,
                     )
-                    plan = WalkPlan(roots, walk_rules(workspace))
                     return await write_report(plan, sources, facts, target, advance=advance)
 
     photos = anyio.run(run)
     if not workspace.settings.quiet and target != "-":
         say(f"{photos:,} photo{'s' * (photos != 1)} in {display_text(os.fsencode(output))}")
+    return tell_of_unread(plan.report)
 
 
 def _page(output: Path) -> Target:

@@ -61,6 +61,7 @@ async def label_below(plan: WalkPlan, category: str | None, desk: LabelDesk) -> 
             done.images += await desk.cache.clear_labels(desk.taxonomy.name, images)
         else:
             await _store([(image, category) for image in images], done, desk)
+    done.failures += plan.report.problems
     return done
 
 
