@@ -100,7 +100,7 @@ def load_small(data: bytes, image_format: ImageFormat, *, edge: int, pixel_limit
 
 
 def _load_small(data: bytes, image_format: ImageFormat, edge: int, pixel_limit: int) -> Loaded:
-    with _translated_errors(image_format):
+    with _translated_errors(data, image_format):
         image = _opened(data, image_format)
         width, height = image.size
         is_drafted = _draft(image, image_format, edge)
@@ -110,7 +110,7 @@ def _load_small(data: bytes, image_format: ImageFormat, edge: int, pixel_limit: 
     if image.info.get("progressive"):
         _refuse_endless_scans(data, width * height)
     with _large if needed_bytes > _LARGE_BYTES else nullcontext():
-        with _translated_errors(image_format):
+        with _translated_errors(data, image_format):
             image.load()
         if image.mode == "P" and image.palette is None:
             raise UnreadablePhotoError(f"damaged {image_format.name}: it has no palette")
@@ -217,7 +217,7 @@ def _silence_libtiff() -> None:
 
 
 @contextmanager
-def _translated_errors(image_format: ImageFormat) -> Iterator[None]:
+def _translated_errors(data: bytes, image_format: ImageFormat) -> Iterator[None]:
     """Turn what Pillow and its decoders raise into a reason that people can read."""
     from PIL.Image import DecompressionBombError
 
@@ -228,7 +228,14 @@ def _translated_errors(image_format: ImageFormat) -> Iterator[None]:
         size = f" ({int(pixels[1]) // 1_000_000} megapixels)" if pixels else ""
         raise UnreadablePhotoError(f"too large{size}") from error
     except _DAMAGED as error:
-        raise UnreadablePhotoError(_damage(error, image_format)) from error
+        reason = "truncated" if _ends_early(data, image_format) else _damage(error, image_format)
+        raise UnreadablePhotoError(reason) from error
+
+
+def _ends_early(data: bytes, image_format: ImageFormat) -> bool:
+    """Tell whether a WebP says that it is longer: its decoder only says that it does not work."""
+    is_webp = image_format is ImageFormat.WEBP
+    return is_webp and 8 + int.from_bytes(data[4:8], "little") > len(data) + 1
 
 
 def _damage(error: Exception, image_format: ImageFormat) -> str:
