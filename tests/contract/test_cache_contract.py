@@ -205,8 +205,9 @@ async def test_a_hit_is_counted_on_the_row_that_answered(
     await cache.settle(settlement((CAT, llm()), (CAT, local()), (DOG, local())))
     await cache.settle(settlement(hits=(CAT, DOG, BIRD)))
     await cache.settle(settlement(hits=(CAT,)))
+    await cache.settle(settlement(hits=(CAT, DOG, DOG, DOG)))
     rows = database.fetch("SELECT image_hash, source, hit_count FROM classification")
-    assert {(CAT, "llm", 2), (CAT, "local", 0), (DOG, "local", 1)} == set(rows)
+    assert {(CAT, "llm", 3), (CAT, "local", 0), (DOG, "local", 4)} == set(rows)
 
 
 async def test_every_attempt_is_logged_with_its_money(

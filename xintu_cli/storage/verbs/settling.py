@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from xintu_cli.records import Answer, Attempt, Settlement, Source
@@ -137,30 +138,42 @@ def _store_refusals(dialect: Dialect, settlement: Settlement, now: str) -> Scrip
 
 
 def _count_hits(dialect: Dialect, settlement: Settlement, now: str) -> Script[None]:
-    """Count a hit on the row that answered: the LLM's where there is one, else the local."""
-    for batch in batches(sorted(set(settlement.hits))):
-        touched = yield from _hit(dialect, settlement.task, Source.LLM, batch, now)
-        if touched == len(batch):
-            continue
+    """Count a hit a file on the row that answered: the LLM's where there is one, else the local.
+
+    Copies of one image that come together are as many hits as copies that come one by one.
+    """
+    by_times: dict[int, list[str]] = {}
+    for image_hash, times in sorted(Counter(settlement.hits).items()):
+        by_times.setdefault(times, []).append(image_hash)
+    for times, hashes in by_times.items():
+        for batch in batches(hashes):
+            yield from _count_times(dialect, settlement.task, batch, times, now)
+
+
+def _count_times(
+    dialect: Dialect, task: str, batch: Sequence[str], times: int, now: str
+) -> Script[None]:
+    touched = yield from _hit(dialect, task, Source.LLM, batch, times, now)
+    if touched < len(batch):
         condition, values = dialect.one_of("image_hash", batch)
         reply = yield Statement(
             "SELECT image_hash FROM classification"
             f" WHERE task = ? AND source = '{Source.LLM}' AND {condition}",
-            (settlement.task, *values),
+            (task, *values),
         )
         by_llm = {row[0] for row in reply.rows}
         rest = [image_hash for image_hash in batch if image_hash not in by_llm]
-        yield from _hit(dialect, settlement.task, Source.LOCAL, rest, now)
+        yield from _hit(dialect, task, Source.LOCAL, rest, times, now)
 
 
 def _hit(
-    dialect: Dialect, task: str, source: Source, hashes: Sequence[str], now: str
+    dialect: Dialect, task: str, source: Source, hashes: Sequence[str], times: int, now: str
 ) -> Script[int]:
     condition, values = dialect.one_of("image_hash", hashes)
     reply = yield Statement(
-        "UPDATE classification SET hit_count = hit_count + 1, last_hit_at = ?"
+        "UPDATE classification SET hit_count = hit_count + ?, last_hit_at = ?"
         f" WHERE task = ? AND source = '{source}' AND {condition}",
-        (now, task, *values),
+        (times, now, task, *values),
     )
     return reply.touched
 
