@@ -137,3 +137,18 @@ signal.signal(signal.SIGHUP, signal.SIG_IGN)
 leave(lambda: os.kill(os.getpid(), signal.SIGHUP))
 """
     assert left(source).returncode == 0
+
+
+def test_ctrl_c_before_there_is_a_command_line_shows_no_traceback() -> None:
+    source = """
+import os, signal, sys
+class Impatient:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Impatient())
+from xintu_cli.__main__ import main
+main()
+"""
+    done = left(source)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")

@@ -59,8 +59,6 @@ def classify(
     yes: options.Yes = None,
 ) -> None:
     """Classify photos: walk, look everything up, classify what is new, store the answers."""
-    from xintu_cli.cli.run import classify_paths
-    from xintu_cli.cli.session import open_session
     from xintu_cli.cli.summing import SummaryFile
 
     flags = {
@@ -91,7 +89,11 @@ def classify(
         "no_progress": no_progress,
         "yes": yes,
     }
-    # Where the configuration is wrong, a summary that was asked for here says so, too.
+    # Where the configuration is wrong, a summary that was asked for here says so, too; and the
+    # imports take long enough to be interrupted.
     with SummaryFile(summary or os.environ.get("XINTU_SUMMARY", "")):
+        from xintu_cli.cli.run import classify_paths
+        from xintu_cli.cli.session import open_session
+
         session = open_session(flags, config)
     raise typer.Exit(classify_paths(session, paths))

@@ -26,6 +26,8 @@ class Interrupts:
         return 128 + self._number
 
     def __enter__(self) -> Self:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         for number in (getattr(signal, name, None) for name in _LIKE_CTRL_C):
             # Not where it is ignored: `nohup xintu …` means it.
             if number is not None and signal.getsignal(number) is signal.SIG_DFL:
