@@ -419,6 +419,17 @@ def test_whoever_asks_for_more_gets_every_failure() -> None:
     assert "--summary FILE lists them" not in text
 
 
+def test_of_a_long_list_of_categories_the_empty_ones_are_left_out() -> None:
+    many = tuple(Category(f"c{n}", f"Category {n}", f"类别{n}", "d") for n in range(40))
+    facts = replace(FACTS, taxonomy=Taxonomy("long", many, "c0"))
+    summary = replace(SUMMARY, categories={"c3": 5, "c39": 1})
+    text = closing_text(summary, facts, LossyStream(Encoded(terminal=False)))
+    assert [line for line in text.splitlines() if "Category" in line] == [
+        f"  Category 3   5   83.3 %  {'█' * 40}",
+        f"  Category 39  1   16.7 %  {'█' * 8}",
+    ]
+
+
 def test_the_export_it_proposes_asks_for_what_the_run_was_asked() -> None:
     flags = ("--taxonomy=my own.toml", "--include=*.jpg", "--hidden")
     facts = replace(FACTS, roots=(b"/photos",), export_flags=flags)

@@ -25,6 +25,7 @@ from xintu_cli.reporting.layout import (
     PARTS,
     PROBLEM_STYLE,
     QUIET_STYLE,
+    CategoryLine,
     category_lines,
     category_rows,
     open_console,
@@ -37,6 +38,8 @@ from xintu_cli.reporting.run_facts import RunFacts
 
 _NAMED_FAILURES = 5
 _NAMED_ROOTS = 5
+_MANY = 20
+"""More categories than this, the empty ones among them, fill a screen of their own."""
 _TITLES = {
     "done": Phrase.DONE,
     "partial": Phrase.PARTIAL,
@@ -104,10 +107,7 @@ class _Closing:
         if summary.categories:
             yield Text()
             yield from category_rows(
-                category_lines(summary.categories, self._facts.taxonomy, self._facts.language),
-                self._width,
-                unicode=self._unicode,
-                shares=True,
+                self._categories(), self._width, unicode=self._unicode, shares=True
             )
         yield Text()
         yield from self._answers()
@@ -122,6 +122,12 @@ class _Closing:
         yield from self._answers()
         yield from self._failures()
         yield from self._next_steps(export=False)
+
+    def _categories(self) -> list[CategoryLine]:
+        """Return all categories; of a long list those that have photos."""
+        facts = self._facts
+        lines = category_lines(self._summary.categories, facts.taxonomy, facts.language)
+        return lines if len(lines) <= _MANY else [line for line in lines if line.photos]
 
     def _title(self) -> Text:
         summary, say = self._summary, self._say
