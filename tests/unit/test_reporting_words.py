@@ -330,6 +330,23 @@ def test_the_bar_shows_whatever_is_not_zero_and_is_full_only_at_the_end(
     assert bar_cells(counts, total, cells) == expected
 
 
+@pytest.mark.parametrize(
+    ("unicode", "expected"),
+    [
+        (True, "  …环游苍山索道/照片副本（1）最终版本.jpg"),
+        (False, "  海环游苍山索道/照片副本（1）最终版本.jpg"),
+    ],
+)
+def test_a_photo_in_a_folder_with_a_long_name_is_told_by_its_own(
+    *, unicode: bool, expected: str
+) -> None:
+    photo = "第一天从昆明出发前往大理古城洱海环游苍山索道/照片副本（1）最终版本.jpg"
+    drawn = replace(snapshot(running(1200)), doing=photo, providers=())
+    lines = frame(drawn, FACTS, speaker("zh"), Canvas(43, 40, unicode=unicode))
+    assert lines[-1].plain == expected
+    assert lines[-1].cell_len <= 42
+
+
 # ---- the closing word ------------------------------------------------------------------------
 
 

@@ -83,7 +83,8 @@ def frame(snapshot: Snapshot, facts: RunFacts, say: Say, canvas: Canvas) -> list
     ]
     foot = _providers(snapshot.providers, snapshot.now, say, width)
     if snapshot.doing:
-        foot.append(Text("  " + display_text(snapshot.doing), QUIET_STYLE))
+        doing = _end_of(display_text(snapshot.doing), width - 2, unicode=canvas.unicode)
+        foot.append(Text("  " + doing, QUIET_STYLE))
     if foot:
         foot.insert(0, Text())
     # One row stays free: taking a frame away that fills the screen would scroll its top off.
@@ -138,6 +139,17 @@ def bar_cells(counts: Sequence[int], total: int, cells: int) -> list[int]:
     if sum(counts) == total:
         lengths[lengths.index(max(lengths))] += cells - sum(lengths)
     return lengths
+
+
+def _end_of(text: str, cells: int, *, unicode: bool) -> str:
+    """Cut text at its beginning: of a path its end tells which photo it is."""
+    if cell_len(text) <= cells:
+        return text
+    mark = "…" if unicode else ""
+    start = 0
+    while cell_len(text[start:]) > cells - len(mark):
+        start += 1
+    return mark + text[start:]
 
 
 def _pace(snapshot: Snapshot, say: Say) -> Text:
