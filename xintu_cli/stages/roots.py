@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from xintu_cli.errors import RootMissingError, StorageError, UsageError
@@ -39,12 +39,19 @@ def absolute_roots(paths: Sequence[Path]) -> tuple[bytes, ...]:
 
 
 def outermost(roots: Sequence[bytes]) -> tuple[bytes, ...]:
-    """Return the roots that lie inside no other one."""
-    return tuple(
-        root
-        for root in roots
-        if not any(other != root and root.startswith(inside(other)) for other in roots)
-    )
+    """Return the roots that lie inside no other one.
+
+    A shell's `*.jpg` names thousands: each asks for its own few directories, not for all others.
+    """
+    named = {inside(root) for root in roots}
+    return tuple(root for root in roots if not any(map(named.__contains__, _above(root))))
+
+
+def _above(path: bytes) -> Iterator[bytes]:
+    """Yield the directories that an absolute path lies in, as `inside` writes them."""
+    end = len(path.rstrip(b"/"))
+    while (end := path.rfind(b"/", 0, end)) >= 0:
+        yield path[: end + 1]
 
 
 def inside(directory: bytes) -> bytes:

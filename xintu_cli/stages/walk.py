@@ -160,6 +160,8 @@ class _Walker:
         self._passed_over = set(rules.own_paths)
         # Resolved: a root that is a link leads to a named file by another path.
         self._named: set[bytes] = set()
+        # One look at a name tells whether it needs a second one.
+        self._special = set(SYSTEM_NAMES)
         self._links: deque[tuple[bytes, bytes]] = deque()
         self._patterns = Patterns(rules.include, rules.exclude)
 
@@ -185,6 +187,7 @@ class _Walker:
                 if (named := os.path.realpath(root)) not in self._named:
                     self._named.add(named)
                     yield [_photo(root, status)]
+        self._special |= {os.path.basename(path) for path in self._passed_over}
         for root in directories:
             yield from self._below(root, root)
             refuse_lost_root(root, self._report)
@@ -209,8 +212,7 @@ class _Walker:
         two; a function call a file would double what is ours.
         """
         prefix = len(inside(root))
-        # One look at a name tells whether it needs a second one.
-        special = {os.path.basename(path) for path in self._passed_over} | SYSTEM_NAMES
+        special = self._special
         patterns = bool(self._patterns)
         for entries in self._listing(directory, root):
             photos: list[Photo] = []
