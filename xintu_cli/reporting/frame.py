@@ -100,7 +100,8 @@ def frame(snapshot: Snapshot, facts: RunFacts, say: Say, canvas: Canvas) -> list
 def _title(snapshot: Snapshot, facts: RunFacts, say: Say, width: int) -> Text:
     """Name the roots on the left, the time on the right."""
     elapsed = whole_duration(snapshot.elapsed_seconds, say)
-    roots = ", ".join(display_text(root) for root in facts.roots)
+    # More than fit need not be escaped eight times a second: `*.jpg` may name thousands.
+    roots = ", ".join(display_text(root) for root in facts.roots[:width])
     room = width - cell_len(elapsed) - 2
     left = Text().append(say(Phrase.CLASSIFYING), "bold").append(f" {roots}")
     left.truncate(room, overflow="ellipsis", pad=True)
