@@ -188,6 +188,8 @@ def _unusual_pixels() -> list[OddPhoto]:
         OddPhoto("lzw.tif", photos.make_tiff(132, compression="tiff_lzw")),
         OddPhoto("jpeg.tif", photos.make_tiff(133, compression="jpeg")),
         OddPhoto("big.tif", photos.make_tiff(134, big_tiff=True)),
+        OddPhoto("multiplied-grey.tif", _multiplied_by_alpha(ramp.convert("LA"))),
+        OddPhoto("multiplied-colour.tif", _multiplied_by_alpha(picture.convert("RGBA"))),
         OddPhoto("1x1.png", photos.make_png(135, (1, 1))),
         OddPhoto("30000x2.png", photos.make_png(136, (30000, 2))),
         OddPhoto("windows.bmp", photos.make_bmp(137)),
@@ -197,6 +199,14 @@ def _unusual_pixels() -> list[OddPhoto]:
         OddPhoto("lossless.webp", photos.make_webp(141, lossless=True)),
         OddPhoto("progressive.jpg", photos.make_jpeg(142, progressive=True)),
     ]
+
+
+def _multiplied_by_alpha(picture: Image.Image) -> bytes:
+    """Make a TIFF that says its colours are multiplied with their alpha, as Photoshop's may."""
+    extra_samples = b"\x52\x01\x03\0\x01\0\0\0"
+    tiff = photos.encoded(picture, "TIFF")
+    assert extra_samples + b"\x02" in tiff
+    return tiff.replace(extra_samples + b"\x02", extra_samples + b"\x01")
 
 
 def _odd_metadata() -> list[OddPhoto]:
@@ -229,9 +239,8 @@ def _damaged_ones() -> list[OddPhoto]:
     jpeg = bytearray(photos.make_jpeg(173, (256, 256)))
     jpeg[len(jpeg) // 2 : len(jpeg) // 2 + 64] = bytes(64)
     return [
-        OddPhoto(
-            "bad-header-checksum.png", png[:29] + b"\0\0\0\0" + png[33:], "cannot decode this PNG"
-        ),
+        OddPhoto("bad-header-checksum.png", png[:29] + b"\0\0\0\0" + png[33:], "damaged PNG"),
+        OddPhoto("bad-chunk.png", png[:37] + b"\x0f\x93\xe9." + png[41:], "damaged PNG"),
         OddPhoto(
             "no-palette.png",
             no_palette[:palette_at] + no_palette[palette_at + palette_size :],

@@ -181,6 +181,20 @@ def test_too_many_pixels_are_refused_before_any_is_decoded() -> None:
     assert decoded(data, pixel_limit=1200).facts[:2] == (40, 30)
 
 
+def test_a_jpeg_that_is_shrunk_while_it_is_decoded_may_have_more_pixels() -> None:
+    """Phones take 108 and 200 megapixels; shrunk band by band they cost less than 12 otherwise."""
+    size = (200, 100)
+    assert decoded(photos.make_jpeg(1, size), edge=20, pixel_limit=8000).facts[:2] == size
+    for data, edge, limit in (
+        (photos.make_jpeg(1, size), 20, 7999),
+        (photos.make_jpeg(1, size), 200, 8000),
+        (photos.make_jpeg(1, size, progressive=True), 20, 8000),
+        (photos.make_png(1, size), 20, 8000),
+    ):
+        with pytest.raises(UnreadablePhotoError, match=r"^too large \(200×100\)$"):
+            decoded(data, edge=edge, pixel_limit=limit)
+
+
 # ---- every kind of pixel ----
 
 

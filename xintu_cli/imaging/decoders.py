@@ -4,8 +4,8 @@ In: a file's bytes and what `sniff` says they are. Out: a small RGB picture, sti
 the file, with the file's full size and EXIF block; or an `UnreadablePhotoError`. Blocks.
 
 The decoder is chosen from a closed list, by class: `Image.open` tries every plugin it knows,
-and one of them runs Ghostscript. What these decoders raise on damaged files is a closed list
-too; anything else is a bug and may end the run.
+and one of them runs Ghostscript. What these decoders raise on damaged and odd files is a list
+too, and a broad one: no photo may end a run.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from xintu_cli.imaging.encode import size_within
 from xintu_cli.imaging.formats import ImageFormat
 from xintu_cli.imaging.pixels import small_rgb
 from xintu_cli.imaging.png import part_png
+from xintu_cli.imaging.scans import is_in_one_scan, refuse_endless_scans
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,7 +37,7 @@ _BYTES_PER_PIXEL = {ImageFormat.WEBP: 16.0, ImageFormat.AVIF: 13.0, ImageFormat.
 libwebp keeps two canvases and hands over a third."""
 _BYTES_PER_DEEP_PIXEL = 16.0
 _BYTES_PER_PLAIN_PIXEL = 4.5
-_BYTES_PER_PROGRESSIVE_PIXEL = 6.0
+_BYTES_PER_WHOLE_FRAME_PIXEL = 6.0
 
 _MOST_BYTES = 1_000_000_000
 """What one decode may take: 100 megapixels in most formats, 62 in WebP and in HEIC with 10 bits
@@ -49,16 +50,16 @@ _NEAR_ENOUGH = 0.97
 """A JPEG is decoded at 1/2, 1/4 or 1/8 of its size while that leaves this much of `edge`.
 Cameras' 4000 and 4032 px give 1000 and 1008 for a wanted 1024, in 36 ms instead of 57."""
 
-_MOST_SCANNED_PIXELS = 2_000_000_000
-"""Each scan of a progressive JPEG is a pass over all its pixels. There are about ten; a file
-of 1 MB can ask for a thousand, and for minutes."""
-
-_SCAN = re.compile(rb"\xff\xda\x00[\x08\x0a\x0c\x0e]")
+_SHRINKING_FACTOR = 2.5
+"""How many times the pixel limit a JPEG may have that is shrunk while it is decoded band by
+band: phones take 108 and 200 megapixels, of which 3 are decoded, in half a second and 25 MB."""
 
 _DAMAGED = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
     EOFError,
-    IndexError,
-    KeyError,
+    LookupError,
     OSError,
     RuntimeError,
     SyntaxError,
@@ -66,8 +67,9 @@ _DAMAGED = (
     ValueError,
     struct.error,
 )
-"""What Pillow itself takes for damage when it opens a file, and what loading half a million
-damaged ones brought: OSError, ValueError, and RuntimeError from libavif and libheif."""
+"""What Pillow itself takes for damage when it opens a file, what loading half a million damaged
+ones brought (OSError, ValueError, and RuntimeError from libavif and libheif), and what else
+foreign code raises where a file has something it never met."""
 
 _CUT_SHORT = ("truncated", "end of file", "end of data", "broken data stream", "not enough")
 
@@ -104,11 +106,15 @@ def _load_small(data: bytes, image_format: ImageFormat, edge: int, pixel_limit: 
         image = _opened(data, image_format)
         width, height = image.size
         is_drafted = _draft(image, image_format, edge)
-    needed_bytes = _needed_bytes(image, image_format, width * height)
+    if image_format is ImageFormat.JPEG and not is_in_one_scan(data):
+        refuse_endless_scans(data, width * height)
+        needed_bytes = _BYTES_PER_WHOLE_FRAME_PIXEL * width * height
+    else:
+        needed_bytes = _needed_bytes(image, image_format, width * height)
+        if image_format is ImageFormat.JPEG and is_drafted:
+            pixel_limit = int(pixel_limit * _SHRINKING_FACTOR)
     if width * height > pixel_limit or needed_bytes > _MOST_BYTES:
         raise UnreadablePhotoError(f"too large ({width}×{height})")
-    if image.info.get("progressive"):
-        _refuse_endless_scans(data, width * height)
     with _large if needed_bytes > _LARGE_BYTES else nullcontext():
         with _translated_errors(data, image_format):
             image.load()
@@ -116,7 +122,8 @@ def _load_small(data: bytes, image_format: ImageFormat, edge: int, pixel_limit: 
             raise UnreadablePhotoError(f"damaged {image_format.name}: it has no palette")
         if not is_drafted:  # Pillow may turn a TIFF only now, and HEIC may mend its size
             width, height = image.size
-        small = small_rgb(image, edge)
+        with _translated_errors(image_format):
+            small = small_rgb(image, edge)
     exif_block = image.info.get("exif")
     return Loaded(small, width, height, exif_block if isinstance(exif_block, bytes) else b"")
 
@@ -182,20 +189,10 @@ def _draft(image: ImageFile, image_format: ImageFormat, edge: int) -> bool:
 
 def _needed_bytes(image: ImageFile, image_format: ImageFormat, pixels: int) -> float:
     """Estimate what a decode takes at most; `image` may be drafted to fewer than `pixels`."""
-    if image.info.get("progressive"):
-        return _BYTES_PER_PROGRESSIVE_PIXEL * pixels
     if image_format is ImageFormat.HEIC and image.info.get("bit_depth", 8) > 8:
         return _BYTES_PER_DEEP_PIXEL * pixels
     per_pixel = _BYTES_PER_PIXEL.get(image_format, _BYTES_PER_PLAIN_PIXEL)
     return per_pixel * image.width * image.height
-
-
-def _refuse_endless_scans(data: bytes, pixels: int) -> None:
-    scans = len(_SCAN.findall(data))
-    if scans * pixels > _MOST_SCANNED_PIXELS:
-        raise UnreadablePhotoError(
-            f"too many scans ({scans} over {pixels // 1_000_000} megapixels)"
-        )
 
 
 @cache
@@ -243,6 +240,8 @@ def _damage(error: Exception, image_format: ImageFormat) -> str:
     ends_early = isinstance(error.__cause__, (EOFError, IndexError, struct.error))
     if ends_early or any(sign in said.lower() for sign in _CUT_SHORT):
         return "truncated"
+    if said.startswith("broken PNG file"):
+        return "damaged PNG"  # what follows is for programmers: b'\x0f\x93…'
     is_unidentified = "not identified" in said
     if image_format is ImageFormat.JPEG and (is_unidentified or "cannot load" in said):
         return "truncated"  # Pillow came to the end before a frame or a scan

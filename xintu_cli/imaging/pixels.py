@@ -67,7 +67,10 @@ def _conversion(image: Image) -> Callable[[Image], Image] | None:
 def _over_white(image: Image) -> Image:
     from PIL.Image import new
 
-    # A palette with alpha per entry, a key colour and grey with alpha all become RGBA first.
+    # A palette with alpha per entry, a key colour and grey with alpha all become RGBA first;
+    # grey that is multiplied with its alpha (TIFF) has one way out.
+    if image.mode == "La":
+        image = image.convert("LA")
     picture = image if image.mode == "RGBA" else image.convert("RGBA")
     canvas = new("RGB", picture.size, "white")
     canvas.paste(picture, mask=picture.getchannel("A"))
