@@ -184,7 +184,14 @@ def numpy_that_does_not_fit() -> None:
     raise ImportError("IMPORTANT: PLEASE READ THIS\n\nfor advice") from linker
 
 
-@pytest.mark.parametrize("command", [raising(MemoryError()), numpy_that_does_not_fit])
+@pytest.mark.parametrize(
+    "command",
+    [
+        raising(MemoryError()),
+        numpy_that_does_not_fit,
+        raising(RuntimeError("can't start new thread")),
+    ],
+)
 def test_a_lack_of_memory_is_told_as_such_and_is_no_bug(
     command: Callable[[], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -88,48 +88,62 @@ def say(message: str) -> None:
         return
 
 
+def exit_code_of(error: BaseException) -> int:
+    """Return what the process ends with when `error` reaches its end."""
+    single = first_error(error)
+    match single:
+        case XintuError():
+            return int(single.exit_code)
+        case KeyboardInterrupt() | typer.Abort():
+            return INTERRUPTED
+        case BrokenPipeError():
+            return int(ExitCode.DONE)
+        case OSError() if single.errno in _FULL:
+            # Whoever writes files translates its errors there: what arrives here is stdout's.
+            return int(ExitCode.OUTPUT)
+        case _:
+            return int(ExitCode.BUG if _lack_of_memory(single) is None else ExitCode.TRY_LATER)
+
+
 def _explain(error: BaseException) -> int:
     """Say what went wrong; return the exit code."""
     single = first_error(error)
+    code = exit_code_of(single)
     if isinstance(single, XintuError):
         from xintu_cli.reporting.escape import display_text
 
         say(display_text(str(single)))
         if _DEBUGGING or "--debug" in sys.argv:
             traceback.print_exception(error)
-        return int(single.exit_code)
-    if isinstance(single, KeyboardInterrupt):
+    elif code == INTERRUPTED:
         say("interrupted.")
-        return INTERRUPTED
-    if isinstance(single, BrokenPipeError):
-        return int(ExitCode.DONE)
-    if isinstance(single, OSError) and single.errno in _FULL:
-        # Whoever writes files translates its errors there: what arrives here is stdout's.
-        say(_unwritable(single.strerror or str(single)))
-        return int(ExitCode.OUTPUT)
-    if (reason := _lack_of_memory(single)) is not None:
+    elif code == ExitCode.OUTPUT:
+        say(_unwritable(getattr(single, "strerror", None) or str(single)))
+    elif code == ExitCode.TRY_LATER:
         say(
-            f"not enough memory: {reason}. What was finished is stored. Raise the limit, lower "
-            "--concurrency, or run it again when less else is running."
+            f"not enough memory: {_lack_of_memory(single)}. What was finished is stored. Raise the "
+            "limit, lower --concurrency, or run it again when less else is running."
         )
-        return int(ExitCode.TRY_LATER)
-    traceback.print_exception(error)
-    say("this is a bug in xintu; please report it with the lines above.")
-    return int(ExitCode.BUG)
+    elif code == ExitCode.BUG:
+        traceback.print_exception(error)
+        say("this is a bug in xintu; please report it with the lines above.")
+    return code
 
 
 def _lack_of_memory(error: BaseException) -> str | None:
     """Return the words in which memory was refused, None for any other error.
 
-    A library that does not fit any more is an ImportError, in the dynamic linker's words.
+    A library that does not fit any more is an ImportError, in the dynamic linker's words; a
+    thread's stack that does not, a RuntimeError.
     """
     while isinstance(error, ImportError) and error.__cause__ is not None:
         error = error.__cause__
     words = str(error).strip().split("\n", 1)[0]
     if isinstance(error, MemoryError):
         return words or "the system gives no more"
-    refused = any(told in words for told in ("failed to map segment", "annot allocate memory"))
-    return words if refused and isinstance(error, (ImportError, OSError)) else None
+    refused = ("failed to map segment", "annot allocate memory", "can't start new thread")
+    is_foreign = isinstance(error, (ImportError, OSError, RuntimeError))
+    return words if is_foreign and any(told in words for told in refused) else None
 
 
 def first_error(error: BaseException) -> BaseException:

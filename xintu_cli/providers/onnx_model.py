@@ -172,6 +172,9 @@ def _fits(spec: InputSpec, shape: list[Any]) -> bool:
     )
 
 
+_LACK_OF_MEMORY = ("bad_alloc", "Failed to allocate memory")
+
+
 @contextmanager
 def _foreign_errors(manifest: ModelManifest, doing: str) -> Iterator[None]:
     """Translate whatever onnxruntime raises; its classes derive from Exception alone."""
@@ -186,6 +189,8 @@ def _foreign_errors(manifest: ModelManifest, doing: str) -> Iterator[None]:
         if not type(error).__module__.startswith("onnxruntime"):
             raise
         first_line = str(error).strip().split("\n", 1)[0][:300]
+        if any(told in first_line for told in _LACK_OF_MEMORY):
+            raise MemoryError(f"the local model {manifest.name} does not fit") from error
         raise ModelFileError(
             f"cannot {doing} the local model {manifest.path}: {first_line}. The file is damaged, "
             "or needs a newer onnxruntime: install xintu again, or export the model for opset 17."

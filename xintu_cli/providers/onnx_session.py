@@ -25,7 +25,8 @@ def open_session(content: bytes) -> Any:
     options.enable_cpu_mem_arena = False
     if _sums_may_overflow():
         options.add_session_config_entry("session.x64quantprecision", "1")
-    options.log_severity_level = 3  # errors only: they come as exceptions, not on stderr
+    # Not even errors: they come as exceptions, and on stderr as well, in red.
+    options.log_severity_level = 4
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
