@@ -92,7 +92,7 @@ def test_few_file_descriptors_are_enough_or_end_in_words(
     check_invariants(finished, summary, home, [photos])
 
 
-@pytest.mark.parametrize("megabytes", [400, 800])
+@pytest.mark.parametrize("megabytes", [300, 400, 800])
 def test_too_little_memory_ends_in_words_or_is_enough(
     home: Home, photos: Path, megabytes: int
 ) -> None:
@@ -133,6 +133,20 @@ def test_a_run_that_waits_its_turn_finds_everything_done(home: Home, photos: Pat
     assert finished.exit_code == 0, finished
     assert (finished.json()["cached"], finished.json()["local"]) == (PHOTOS, 0)
     check_invariants(finished, finished.json(), home, [photos])
+
+
+def test_a_run_that_waits_its_turn_may_be_interrupted(home: Home, photos: Path) -> None:
+    with home.start("classify", photos) as first:
+        first.wait_until(lambda: stored(home) >= 10)
+        with home.start("classify", photos, "--wait", "--summary", "-") as second:
+            second.wait_for_line("waiting for another run")
+            second.send_signal(signal.SIGINT)
+            finished = second.finish()
+        assert first.finish().exit_code == 0
+    assert finished.exit_code == 130, finished
+    summary = finished.json()
+    assert (summary["status"], summary["exit_code"]) == ("interrupted", 130)
+    check_streams(finished)
 
 
 def test_the_lock_of_a_killed_run_keeps_nobody_out(home: Home, photos: Path) -> None:

@@ -76,6 +76,33 @@ def test_debug_shows_where_an_error_came_from(home: Home, tmp_path: Path, way: s
     assert "Traceback" in finished.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "exit_code"),
+    [
+        (["--policy", "locl"], 2),
+        (["--taxonomy", "nonsense"], 78),
+        (["--config", "nowhere.toml"], 78),
+        (["--model", "nowhere"], 78),
+        (["--output", "no/such/place.csv"], 73),
+        (["--output", "rows.xlsx"], 2),
+    ],
+)
+@pytest.mark.parametrize("by_flag", [True, False], ids=["flag", "environment"])
+def test_a_summary_is_written_whatever_the_run_fails_of(
+    home: Home, tmp_path: Path, arguments: list[str], exit_code: int, by_flag: bool
+) -> None:
+    """Programs read it after every run: the one of the run before must not be taken for it."""
+    target = tmp_path / "summary.json"
+    target.write_text("the one before", encoding="utf-8")
+    said = ["--summary", str(target)] if by_flag else []
+    env = {} if by_flag else {"XINTU_SUMMARY": str(target)}
+    finished = home.run("classify", tmp_path, *arguments, *said, env=env)
+    assert finished.exit_code == exit_code, finished
+    summary = json.loads(target.read_text(encoding="utf-8"))
+    assert (summary["status"], summary["exit_code"]) == ("failed", exit_code)
+    check_accounts(summary)
+
+
 def test_a_summary_is_written_when_the_root_is_missing(home: Home, tmp_path: Path) -> None:
     target = tmp_path / "summary.json"
     finished = home.run("classify", "nowhere", "--summary", target)

@@ -191,6 +191,7 @@ def numpy_that_does_not_fit() -> None:
         numpy_that_does_not_fit,
         raising(RuntimeError("can't start new thread")),
     ],
+    ids=["memory", "library", "thread"],
 )
 def test_a_lack_of_memory_is_told_as_such_and_is_no_bug(
     command: Callable[[], None], capsys: pytest.CaptureFixture[str]
