@@ -233,7 +233,10 @@ def _translate(
     """Say which key is wrong, where it was set, and what it may be."""
     # A wrong table is reported as "no text" first, then with what is really wrong with it.
     errors = error.errors(include_url=False)
-    first = next((e for e in errors if "ProviderConfig" in e["loc"]), errors[0])
+    # Of those a key that does not exist is why another one lacks: it was meant to be that one.
+    of_tables = [e for e in errors if "ProviderConfig" in e["loc"]]
+    of_tables.sort(key=lambda e: e["type"] != "extra_forbidden")
+    first = next(iter(of_tables), errors[0])
     location = [str(part) for part in first["loc"] if not str(part).startswith("function-")]
     key = location[0]
     message = _in_words(first["msg"])

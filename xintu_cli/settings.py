@@ -39,7 +39,7 @@ _PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 class ProviderConfig(BaseModel):
     """One `[[provider]]` table: an LLM endpoint of the user's."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str
     kind: Literal["dashscope", "openai", "anthropic"]
@@ -74,6 +74,7 @@ class Settings(BaseSettings):
         enable_decoding=False,
         extra="forbid",
         frozen=True,
+        allow_inf_nan=False,
         validate_default=False,
     )
 
@@ -86,7 +87,7 @@ class Settings(BaseSettings):
     cascade_threshold: Share | None = None
     keep_local: Words | None = None
     max_calls: int | None = Field(default=None, ge=0)
-    max_cost: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    max_cost: float | None = Field(default=None, ge=0)
     refresh: Refresh = Refresh.NONE
     dry_run: bool = False
     include: Words = ()

@@ -57,6 +57,20 @@ def test_a_password_and_a_key_are_masked(home: Home) -> None:
     assert "OPENAI_API_KEY: set" in home.run("config", "show", env=env).stdout
 
 
+def test_a_password_in_a_providers_address_is_masked(home: Home) -> None:
+    mine = home.state / "config.toml"
+    mine.parent.mkdir()
+    address = "https://me:CANARY@llm.lan/v1"
+    mine.write_text(
+        f'[[provider]]\nname = "x"\nkind = "openai"\nbase_url = "{address}"\n', encoding="utf-8"
+    )
+    for arguments in ([], ["--json"]):
+        finished = home.run("config", "show", *arguments)
+        assert finished.exit_code == 0, finished
+        check_streams(finished, ["CANARY"])
+        assert "llm.lan" in "".join(finished.stdout.split())
+
+
 def test_what_a_directory_may_not_decide_is_refused_by_show_as_by_a_run(home: Home) -> None:
     (home.path / "xintu.toml").write_text('policy = "cloud"\n', encoding="utf-8")
     make_tree(home.path / "photos", 1)

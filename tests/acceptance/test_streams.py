@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -119,6 +120,42 @@ def test_any_locale_will_do(home: Home, strange: Path, locale: dict[str, str]) -
     finished, summary = home.summary(strange, env=locale)
     assert summary["local"] == len(STRANGE_NAMES), finished
     check_streams(Finished(3, "", finished.stderr))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "cache check -v",
+        "cache check -v --json",
+        "config show",
+        "config show --json",
+        "config init -y",
+        "stats --lang zh",
+        "stats --json",
+        "doctor",
+        "doctor --json",
+        "models list --json",
+    ],
+)
+def test_no_command_fails_of_a_locale_that_cannot_write_its_words(
+    home: Home, tmp_path: Path, words: str
+) -> None:
+    """An ISO-8859 locale of old is neither UTF-8 nor one that Python takes for UTF-8."""
+    folder = tmp_path / "照片"
+    folder.mkdir()
+    (folder / "😀.jpg").write_bytes(make_jpeg(1))
+    paths = [folder] if "check" in words else []
+    old = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    old |= {"XINTU_OUTPUT": "照片.csv"}
+    finished = home.run(*words.split(), *paths, env=old)
+    assert finished.exit_code == 0, finished
+    assert (finished.stdout + finished.stderr).isascii(), finished
+    check_streams(finished)
+    if "--json" in words:
+        lines = finished.lines() if paths else [finished.stdout]
+        found = [json.loads(line) for line in lines]
+        assert not paths or found[0]["path"] == str(folder / "😀.jpg")
+    assert [path.name for path in home.state.glob(".*")] == []
 
 
 def test_cron_gives_no_home_no_locale_and_no_terminal(home: Home, photos: Path) -> None:

@@ -289,6 +289,14 @@ def test_a_directory_cannot_bring_a_provider_that_a_flag_chooses(machine: Machin
         ),
         ("max_cost = inf", "line 1: max_cost: input should be a finite number (got inf)"),
         (
+            "max_wait_seconds = inf",
+            "line 1: max_wait_seconds: input should be a finite number (got inf)",
+        ),
+        (
+            QWEN + "requests_per_minute = inf",
+            "line 5: provider.0.requests_per_minute: input should be a finite number",
+        ),
+        (
             "cascade_threshold = 1.01",
             "line 1: cascade_threshold: input should be less than or equal to 1 (got 1.01)",
         ),
@@ -310,6 +318,10 @@ def test_a_directory_cannot_bring_a_provider_that_a_flag_chooses(machine: Machin
         (
             "[[provider]]\nkind = 'openai'",
             "line 1: provider.0.name: field required",
+        ),
+        (
+            "[[provider]]\nname = 'x'\nknd = 'openai'",
+            "line 3: provider.0.knd: there is no such key (did you mean kind?)",
         ),
         (
             QWEN + "[[provider]]\nname = 'local'\nkind = 'openai'",

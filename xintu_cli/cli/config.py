@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -18,7 +19,7 @@ def path() -> None:
     """Say where your configuration file is (or would be)."""
     from xintu_cli.locations import find_locations
 
-    typer.echo(find_locations().config_file)
+    typer.echo(os.fsencode(find_locations().config_file))  # exact, whatever the locale
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ def show_configuration(config: Path | None, *, as_json: bool) -> None:
     for heading in ("setting", "value", "from"):
         table.add_column(heading, overflow="fold")
     for key, origin in configuration.origins.items():
-        value = display_text(json_text(_plain(key, configuration)))
+        plain = _plain(key, configuration)
+        value = "–" if plain is None else display_text(json_text(plain))
         style = "" if origin != "default" else "dim"
         table.add_row(key, Text(value), Text(display_text(origin)), style=style)
     console = open_stdout()
@@ -61,11 +63,13 @@ def _plain(key: str, configuration: Configuration) -> Any:
     if key == "cache":
         return masked(value) if value else ""
     if key == "provider":
-        return [
-            p.model_dump(mode="json", exclude_defaults=True) if isinstance(p, ProviderConfig) else p
-            for p in value
-        ]
+        return [_table(p) if isinstance(p, ProviderConfig) else p for p in value]
     return list(value) if isinstance(value, tuple) else value
+
+
+def _table(provider: ProviderConfig) -> dict[str, Any]:
+    table = provider.model_dump(mode="json", exclude_defaults=True)
+    return {k: masked(v) if k == "base_url" else v for k, v in table.items()}
 
 
 def init_configuration(*, force: bool, ask: bool) -> None:
@@ -78,13 +82,16 @@ def init_configuration(*, force: bool, ask: bool) -> None:
     for key, value in (_answers() if ask else {}).items():
         line = f"{key} = {json_text(value)}"
         text = re.sub(rf"(?m)^# {key} = .*$", line.replace("\\", r"\\"), text, count=1)
+    temporary = target.with_name(f".{target.name}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.new")
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
-            f.write(text)
+        with os.fdopen(os.open(temporary, flags, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
         temporary.replace(target)
     except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
         raise OutputError(
             f"cannot write {target}: {error.strerror}. Check the directory's permissions."
         ) from error

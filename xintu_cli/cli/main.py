@@ -6,6 +6,9 @@ providers (a budget of 150 ms, of which typer takes 80).
 
 from __future__ import annotations
 
+import codecs
+import io
+import sys
 from typing import Annotated
 
 import typer
@@ -76,4 +79,22 @@ def root(
 
 def main() -> None:
     """Run the command line; never returns."""
+    _spell_out_on_stdout()
     exits.leave(app)
+
+
+def _spell_out_on_stdout() -> None:
+    """Have what the locale's encoding lacks (照片 in Latin-1) written as JSON spells it.
+
+    A figure is never lost to a file's name; and it is JSON still where it was.
+    """
+    codecs.register_error("xintu-spelled-out", _spelled_out)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="xintu-spelled-out")
+
+
+def _spelled_out(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)  # nothing is read from stdout
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    pairs = (units[at : at + 2].hex() for at in range(0, len(units), 2))
+    return "".join(f"\\u{pair}" for pair in pairs), error.end
