@@ -110,6 +110,16 @@ def test_an_export_is_read_back_as_it_was_corrected(home: Home, photos: Path) ->
     assert {row["source"] for row in list(said.values())[2:]} == {"local"}
 
 
+def test_one_photo_is_one_photo(home: Home, photos: Path) -> None:
+    one = min(photos.rglob("*.jpg"))
+    assert "1 photo labelled: Pets" in home.run("label", one, "--as", "pets").stderr
+    assert "1 label taken back (1 photo)" in home.run("label", one, "--clear").stderr
+    table = home.path / "one\x1b[31m.csv"
+    finished = home.run("export", one, "-o", table)
+    assert r"1 row in" in finished.stderr
+    check_streams(finished)
+
+
 @pytest.mark.parametrize(
     ("content", "exit_code", "said"),
     [

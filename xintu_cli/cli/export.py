@@ -65,7 +65,9 @@ def export(
     from xintu_cli.cli.unread import tell_of_unread
     from xintu_cli.errors import UsageError
     from xintu_cli.locations import expand_home
+    from xintu_cli.reporting.escape import display_text
     from xintu_cli.reporting.export import ExportFormat, format_for
+    from xintu_cli.reporting.figures import counted
     from xintu_cli.reporting.outputs import Target, check_writable
     from xintu_cli.stages.roots import absolute_roots
 
@@ -98,7 +100,7 @@ def export(
     write = partial(write_rows, keep_missing=missing == "keep")
     written = anyio.run(write, session, absolute_roots(paths), target, chosen)
     if not session.workspace.settings.quiet and target != "-":
-        say(f"{written.rows} rows in {named}")
+        say(f"{counted(written.rows, 'row')} in {display_text(named)}")
     raise typer.Exit(tell_of_unread(written.report))
 
 

@@ -17,6 +17,7 @@ from xintu_cli.cli.session import Session
 from xintu_cli.errors import ExitCode, UsageError
 from xintu_cli.jobs.label import LabelDesk, Labelled, label_below, label_rows
 from xintu_cli.reporting.escape import display_text
+from xintu_cli.reporting.figures import counted
 from xintu_cli.reporting.labels import read_labels_csv
 from xintu_cli.stages.control import Control
 from xintu_cli.stages.roots import absolute_roots
@@ -102,7 +103,7 @@ def _tell(done: Labelled, key: str | None, *, cleared: bool, session: Session) -
     if session.workspace.settings.quiet:
         return
     if cleared:
-        say(f"{done.images:,} labels taken back ({done.photos:,} photos)")
+        say(f"{counted(done.images, 'label')} taken back ({counted(done.photos, 'photo')})")
     else:
         name = session.workspace.taxonomy.display_name(key, session.language) if key else ""
-        say(f"{done.photos:,} photos labelled" + (f": {name}" if name else ""))
+        say(f"{counted(done.photos, 'photo')} labelled" + (f": {name}" if name else ""))

@@ -18,6 +18,7 @@ from xintu_cli.jobs.export import Sources
 from xintu_cli.jobs.report import write_report
 from xintu_cli.locations import expand_home
 from xintu_cli.reporting.escape import display_text
+from xintu_cli.reporting.figures import counted
 from xintu_cli.reporting.outputs import Target, check_writable
 from xintu_cli.reporting.run_facts import RunFacts
 from xintu_cli.stages.roots import absolute_roots
@@ -55,7 +56,7 @@ def report_paths(session: Session, paths: Sequence[Path], output: Path) -> ExitC
 
     photos = anyio.run(run)
     if not workspace.settings.quiet and target != "-":
-        say(f"{photos:,} photo{'s' * (photos != 1)} in {display_text(os.fsencode(output))}")
+        say(f"{counted(photos, 'photo')} in {display_text(os.fsencode(output))}")
     return tell_of_unread(plan.report)
 
 

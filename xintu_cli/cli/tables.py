@@ -13,6 +13,7 @@ from rich.text import Text
 from xintu_cli.jobs.check import Checked
 from xintu_cli.records import CacheInfo
 from xintu_cli.reporting.escape import display_text, json_text, path_text
+from xintu_cli.reporting.figures import counted
 
 
 def open_stdout() -> Console:
@@ -86,7 +87,7 @@ class CheckTable:
             return
         by = ", ".join(f"{count:,} {name}" for name, count in sorted(self._sources.items()))
         sys.stdout.write(
-            f"{fields['photos']:,} photos: {answered:,} answered"
+            f"{counted(self._verdicts.total(), 'photo')}: {answered:,} answered"
             + (f" ({by})" if by else "")
             + f", {fields['provisional']:,} provisional, {fields['missing']:,} to classify, "
             f"{fields['unreadable']:,} unreadable\n"

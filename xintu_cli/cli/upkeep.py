@@ -17,7 +17,7 @@ from xintu_cli.errors import RootMissingError, UsageError
 from xintu_cli.jobs.tidying import Tidied, forget_orphans
 from xintu_cli.locations import expand_home
 from xintu_cli.reporting.escape import display_text
-from xintu_cli.reporting.figures import money
+from xintu_cli.reporting.figures import counted, money
 from xintu_cli.reporting.phrases import speaker
 from xintu_cli.storage.copying import copy_cache
 from xintu_cli.storage.upkeep import Pruned, PruneRules, TaskLine, prune, read_tasks
@@ -122,7 +122,7 @@ def migrate_schema(session: Session) -> None:
     """Take the cache through the steps it lacks."""
     url = session.workspace.cache_url
     steps = anyio.run(migrate_cache, url)
-    what = f"took {steps} step{'s' * (steps != 1)}" if steps else "nothing to do"
+    what = f"took {counted(steps, 'step')}" if steps else "nothing to do"
     sys.stdout.write(f"{display_text(masked(url))}: {what}, the schema is this version's\n")
 
 
@@ -132,7 +132,7 @@ def copy_answers(session: Session, source: str, target: str) -> None:
     with shown_progress(session, "copying") as advance:
         done = anyio.run(_copy, source, target, advance)
     if not session.workspace.settings.quiet:
-        say(f"{done:,} rows copied to {display_text(masked(target))}")
+        say(f"{counted(done, 'row')} copied to {display_text(masked(target))}")
 
 
 async def _copy(source: str, target: str, advance: Advance) -> int:

@@ -43,6 +43,11 @@ def rate(per_second: float, say: Say) -> str:
     return say(Phrase.PER_SECOND, rate=f"{per_second:,.{digits}f}")
 
 
+def counted(count: int, noun: str) -> str:
+    """Return `1 photo`, `1,234 photos`."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def percent(part: int, whole: int, digits: int = 0) -> str:
     """Return a share; never 100 % while something is missing."""
     share = 100 * part / whole if whole else 100.0
