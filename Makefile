@@ -9,6 +9,9 @@ TESTS  ?= tests
 # `make picture PHOTOS=~/Pictures`: a folder of real photos, else made-up ones
 PHOTOS ?=
 
+# The bare loops of `make bench` use onnxruntime too; see providers/onnx_session.py.
+export ORT_DISABLE_TELEMETRY := 1
+
 .DEFAULT_GOAL := help
 .PHONY: help setup test check format lint types imports unit proof bench demo picture wheel wheel-check clean
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -235,3 +236,20 @@ def test_without_a_word_about_a_provider_nothing_leaves_the_machine(
     finished, summary = home.summary(photos, env=env, wrapper=no_network)
     assert (finished.exit_code, summary["calls"]) == (0, 0), finished
     assert re.search(r"(?i)local", finished.stderr), finished
+
+
+@pytest.mark.parametrize("arguments", [["classify", "photos"], ["doctor"], ["models", "verify"]])
+def test_no_library_notes_anything_of_the_machine(
+    home: Home, tmp_path: Path, strace: Callable[..., list[str]], arguments: list[str]
+) -> None:
+    """Left alone, onnxruntime makes an id in ~/.cache and sends counts of its use to its maker."""
+    make_tree(tmp_path / "photos", 3)
+    before = set(home.path.rglob("*"))
+    calls = tmp_path / "calls"
+    wrapper = strace("-e", "trace=connect", "-o", str(calls))
+    env = {"ORT_DISABLE_TELEMETRY": "0"}
+    finished = home.run(*arguments, cwd=tmp_path, env=env, wrapper=wrapper)
+    assert finished.exit_code == 0, finished
+    new = set(home.path.rglob("*")) - before - {tmp_path / "calls"}
+    assert [path for path in new if path != home.state and home.state not in path.parents] == []
+    assert "AF_INET" not in calls.read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ I1  the accounts agree: found is the sum of its parts, and an export has a row f
 I2  nothing that was answered is lost     (what only a scripted provider can count: see there)
 I3  nothing is paid for twice             (as I2)
 I4  no traceback, no secret, no control byte on stdout or stderr
-I5  no temporary file and no child process is left
+I5  no temporary file and no child process is left, nor anything of a library's own
 I6  a run without the fault afterwards ends well, with only the missing work done
 """
 
@@ -60,6 +60,8 @@ def check_litter(home: Home, directories: Iterable[Path] = ()) -> None:
     state = home.state
     kept = [path.relative_to(state).as_posix() for path in state.rglob("*")]
     assert [path for path in kept if not _STATE.match(path)] == []
+    # Where libraries put what they note of a machine and its user.
+    assert not (home.path / ".cache").exists()
     for directory in directories:
         assert [path.name for path in directory.iterdir() if _TEMPORARY.search(path.name)] == []
 
