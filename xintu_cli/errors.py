@@ -5,6 +5,7 @@
     ├── RootMissingError       66   a path that was given does not exist
     ├── OutputError            73   an output file cannot be written
     ├── StorageError           74   reading or writing the cache, the index or a root failed
+    │   └── DamagedError            a database file is damaged; it is left as it is
     ├── TryLaterError          75   another run holds the lock
     │   └── CacheUnreachableError   the cache's server does not answer
     ├── CredentialsError       77   a key or a password is refused
@@ -88,6 +89,10 @@ class StorageError(XintuError):
     """Reading or writing the cache, the index or a root failed."""
 
     exit_code = ExitCode.STORAGE
+
+
+class DamagedError(StorageError):
+    """A database file is damaged; it is left as it is."""
 
 
 class TryLaterError(XintuError):

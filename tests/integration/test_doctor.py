@@ -134,7 +134,34 @@ async def test_an_index_that_is_no_database_is_broken(locations: Locations) -> N
     locations.index_file.write_bytes(b"no database at all" * 100)
     [finding] = await found_in(patient(locations), "index")
     assert (finding.verdict, int(finding.exit_code)) == (Verdict.BROKEN, 74)
-    assert finding.mend.startswith("mv ")
+    assert 'mv "$f"' in finding.mend
+
+
+async def test_an_index_that_may_not_be_written_is_not_moved_away(locations: Locations) -> None:
+    locations.index_file.mkdir()
+    [finding] = await found_in(patient(locations), "index")
+    assert (finding.verdict, finding.mend) == (Verdict.BROKEN, "")
+
+
+async def test_a_cache_damaged_in_the_middle_is_broken_with_what_mends_it(
+    locations: Locations,
+) -> None:
+    """A run over it ends 74: what it would read there, or miss, is chance."""
+    looked_at = patient(locations)
+    async with open_cache(looked_at.cache_url) as cache:
+        for number in range(40):
+            await cache.claim(
+                f"{number:016x}", [f"{number:032x}"], run_id="r" * 32, host="h", seconds=0
+            )
+    content = bytearray(locations.cache_file.read_bytes())
+    for at in range(4096, len(content), 4096):
+        content[at : at + 1] = b"\xee"
+    locations.cache_file.write_bytes(content)
+    findings = await found_in(looked_at, "cache")
+    [broken] = [finding for finding in findings if finding.verdict is Verdict.BROKEN]
+    assert "damaged" in broken.said
+    assert "mv " in broken.mend
+    assert int(broken.exit_code) == 74
 
 
 async def test_a_model_whose_file_was_exchanged_is_broken(

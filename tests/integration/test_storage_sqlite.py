@@ -22,6 +22,7 @@ from tests.support.settlements import TASK, llm, photo, settlement
 from xintu_cli.errors import (
     CacheUnreachableError,
     ConfigurationError,
+    DamagedError,
     SchemaError,
     StorageError,
 )
@@ -152,7 +153,8 @@ async def test_damage_in_the_middle_is_told_and_the_file_is_kept(tmp_path: Path)
     async with open_cache(url(path)) as cache:
         with pytest.raises(StorageError, match="is damaged"):
             await cache.look_up(TASK, "xintu", hashes)
-        assert await check(cache) != []
+        with pytest.raises(DamagedError):
+            await check(cache)
     assert path.read_bytes() == bytes(content)
 
 

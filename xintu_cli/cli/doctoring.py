@@ -45,7 +45,7 @@ def examine_installation(flags: Mapping[str, Any], config: Path | None, *, as_js
     try:
         session = heeding_consent(open_session(flags, config))
     except (ConfigurationError, StorageError) as error:
-        tell(broken("settings", error, "xintu config show"))
+        tell(broken("settings", error, "xintu config path  (where your own are kept)"))
     else:
         files = session.configuration.files
         anyio.run(look, prepare_patient(session.workspace, files, _terminal()))

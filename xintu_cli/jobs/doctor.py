@@ -6,6 +6,7 @@ that stays; asks each provider in use one tiny question.
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 import time
@@ -17,7 +18,13 @@ from pathlib import Path
 
 from anyio import CapacityLimiter, to_thread
 
-from xintu_cli.errors import CredentialsError, ModelFileError, SchemaError, XintuError
+from xintu_cli.errors import (
+    CredentialsError,
+    DamagedError,
+    ModelFileError,
+    SchemaError,
+    XintuError,
+)
 from xintu_cli.jobs import surroundings
 from xintu_cli.jobs.findings import Finding, broken, ok, warning
 from xintu_cli.jobs.surroundings import Terminal
@@ -26,11 +33,12 @@ from xintu_cli.providers.coverage import coverage
 from xintu_cli.providers.head_files import HeadNotes
 from xintu_cli.providers.heads import HeadShelf
 from xintu_cli.providers.manifest import ModelManifest
+from xintu_cli.reporting.escape import shell_word
 from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.index import SqliteFileIndex
 from xintu_cli.storage.spool import LocalSpool
 from xintu_cli.storage.upkeep import check
-from xintu_cli.storage.urls import open_cache
+from xintu_cli.storage.urls import open_cache, sqlite_path
 from xintu_cli.storage.verbs.clock import as_utc, clock
 from xintu_cli.taxonomy import Taxonomy
 
@@ -94,14 +102,14 @@ async def _look_at_cache(patient: Patient) -> AsyncIterator[Finding]:
     try:
         async with open_cache(patient.cache_url) as cache:
             yield await _reachable(cache)
-            async for finding in _sound(cache):
+            async for finding in _odd_rows(cache):
                 yield finding
             yield await _writable(cache, patient.taxonomy.task)
             async for finding in _clocks(cache):
                 yield finding
             yield await _spool(cache, patient)
     except XintuError as error:
-        yield broken("cache", error, _mend_cache(error))
+        yield broken("cache", error, _mend_cache(error, patient))
         if patient.locations.spool_file.exists():
             said = "it may hold answers that wait for the cache"
             yield warning(
@@ -109,13 +117,15 @@ async def _look_at_cache(patient: Patient) -> AsyncIterator[Finding]:
             )
 
 
-def _mend_cache(error: XintuError) -> str:
+def _mend_cache(error: XintuError, patient: Patient) -> str:
     """Return the command that helps most often; the error's own words say the rest."""
     match error:
         case SchemaError():
             return "xintu cache migrate  (or, if the cache is the newer one, upgrade xintu)"
         case CredentialsError():
             return "export XINTU_CACHE_PASSWORD=…"
+        case DamagedError() if patient.cache_url.startswith("sqlite:"):
+            return _away(sqlite_path(patient.cache_url)) + "  (or restore a backup in its place)"
         case _:
             return ""
 
@@ -133,13 +143,18 @@ async def _reachable(cache: SqlCache) -> Finding:
     )
 
 
-async def _sound(cache: SqlCache) -> AsyncIterator[Finding]:
+def _away(database: Path) -> str:
+    """Return the command that moves a database away, with what belongs to it."""
+    word = shell_word(os.fsencode(database))
+    return f'for f in {word}*; do mv "$f" "$f.away"; done'
+
+
+async def _odd_rows(cache: SqlCache) -> AsyncIterator[Finding]:
     """Check a file page by page; a server's tables are its administrator's, and may be huge."""
     if not cache.url.startswith("sqlite:"):
         return
     for problem in await check(cache):
-        mend = "restore the file from a backup, or move it away with its -wal and -shm"
-        yield warning("cache", problem, mend)
+        yield warning("cache", problem, "xintu classify PATH  (replaces those it meets)")
 
 
 async def _writable(cache: SqlCache, task: str) -> Finding:
@@ -187,7 +202,7 @@ async def _look_at_index(patient: Patient) -> AsyncIterator[Finding]:
     try:
         files, unreadable = await to_thread.run_sync(count, limiter=patient.disk)
     except XintuError as error:
-        yield broken("index", error, f"mv {path} {path}.away")
+        yield broken("index", error, _away(path) if isinstance(error, DamagedError) else "")
         return
     cannot = f", {unreadable:,} of them unreadable" if unreadable else ""
     yield ok("index", f"{path}: {files:,} files{cannot}")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from xintu_cli.errors import CacheUnreachableError, StorageError
+from xintu_cli.errors import CacheUnreachableError, DamagedError, StorageError
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another program's transaction."""
@@ -63,7 +63,7 @@ def sqlite_errors(path: Path, *, what: str, doing: str, mend: str) -> Iterator[N
                 "Wait for that program, or end it."
             ) from error
         if code in _DAMAGED:
-            raise StorageError(
+            raise DamagedError(
                 f"{failed}: the file is damaged ({error}). It is left as it is. {mend}"
             ) from error
         if code == sqlite3.SQLITE_FULL:

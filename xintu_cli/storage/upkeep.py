@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
-from xintu_cli.errors import StorageError
+from xintu_cli.errors import DamagedError
 from xintu_cli.records import Source
 from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.dialect import Dialect
@@ -116,25 +116,32 @@ async def prune(cache: SqlCache, rules: PruneRules, *, dry_run: bool = False) ->
 
 
 async def check(cache: SqlCache) -> list[str]:
-    """Return what is wrong with the database's files and rows; empty where all is well."""
-    try:
-        return await cache.connector.read(_check, doing="check")
-    except StorageError as error:
-        return [str(error)]
+    """Return what is odd about the database's rows; empty where all is well.
+
+    Raises `DamagedError` where a file is damaged: what a run reads there, or misses, is chance.
+    """
+    damage, odd = await cache.connector.read(_check, doing="check")
+    if damage:
+        told = "; ".join(line for text in damage for line in text.splitlines()[:3])
+        raise DamagedError(
+            f"the cache {cache.url} is damaged: {told[:300]}. Restore it from a backup."
+        )
+    return odd
 
 
-def _check(dialect: Dialect) -> Script[list[str]]:
-    problems = yield from (_check_sqlite() if dialect.name == "sqlite" else _check_mysql())
+def _check(dialect: Dialect) -> Script[tuple[list[str], list[str]]]:
+    damage = yield from (_check_sqlite() if dialect.name == "sqlite" else _check_mysql())
+    odd = []
     reply = yield Statement(
         "SELECT COUNT(*) FROM classification WHERE confidence < 0 OR confidence > 1"
         f" OR source NOT IN ('{Source.LLM}', '{Source.LOCAL}') OR category = ''"
     )
     if reply.rows[0][0]:
-        problems.append(
+        odd.append(
             f"classification: {reply.rows[0][0]} rows are none that xintu writes; "
             "they count as misses"
         )
-    return problems
+    return damage, odd
 
 
 def _check_sqlite() -> Script[list[str]]:
