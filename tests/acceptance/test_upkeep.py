@@ -270,6 +270,43 @@ def test_the_completion_of_a_shell_can_be_shown(home: Home, shell: str) -> None:
     assert "_XINTU_COMPLETE" in finished.stdout.upper()
 
 
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("cla", ["classify"]),
+        ("classify --policy h", ["hybrid"]),
+        ("classify --refresh s", ["stale"]),
+        ("classify --lang z", ["zh"]),
+        ("classify --provider open", ["openai"]),
+        ("classify --keep-local id", ["idcard"]),
+        ("label a.jpg --as p", ["pets"]),
+        ("classify /", []),
+    ],
+)
+def test_the_values_that_can_be_known_are_completed(
+    home: Home, typed: str, expected: list[str]
+) -> None:
+    words = f"xintu {typed}"
+    env = {
+        "_XINTU_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    finished = home.run(env=env)
+    assert (finished.exit_code, finished.stderr) == (0, ""), finished
+    assert finished.stdout.split() == expected
+
+
+def test_a_configuration_that_is_wrong_spoils_no_line_somebody_types(home: Home) -> None:
+    env = {
+        "_XINTU_COMPLETE": "complete_bash",
+        "COMP_WORDS": "xintu label a --as ",
+        "COMP_CWORD": "4",
+    }
+    finished = home.run(env={**env, "XINTU_TAXONOMY": "nonsense"})
+    assert (finished.exit_code, finished.stdout.strip(), finished.stderr) == (0, "", ""), finished
+
+
 # ---- an empty folder -------------------------------------------------------------------------
 
 
@@ -290,6 +327,17 @@ def test_an_empty_folder_is_a_warning_that_cron_mails(
     chinese = home.run("classify", folder, *quiet, "--lang", "zh")
     assert "没有找到任何文件" in chinese.stderr
     assert "nothing was found" not in chinese.stderr
+
+
+def test_a_folder_that_another_one_shares_is_not_empty(home: Home, tmp_path: Path) -> None:
+    outer, inner = tmp_path / "outer", tmp_path / "outer" / "inner"
+    [photo] = make_tree(inner, 1)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for roots in ([outer, inner], [inner, outer], [photo, outer], [outer, photo, inner]):
+        finished = home.run("classify", "-q", *roots)
+        assert (finished.exit_code, finished.stderr) == (0, ""), finished
+    assert str(empty) in home.run("classify", "-q", outer, empty).stderr
 
 
 def test_a_dry_run_says_who_would_do_what(home: Home, tmp_path: Path) -> None:

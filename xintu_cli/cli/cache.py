@@ -95,6 +95,7 @@ def prune(
             metavar="PATH",
             help="Folders: forget in this machine's index what is gone from them.",
             show_default=False,
+            parser=options.named_path,
         ),
     ] = None,
     log_days: Annotated[

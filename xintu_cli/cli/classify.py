@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xintu_cli.cli import options
+from xintu_cli.cli import completion, options
 
 
 def classify(
@@ -31,6 +31,7 @@ def classify(
         typer.Option(
             metavar="all|stale",
             help="Ask again although there is an answer; 'stale': where prompt or model are older.",
+            autocompletion=completion.refreshes,
         ),
     ] = None,
     include: options.Include = None,

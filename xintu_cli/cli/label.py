@@ -7,16 +7,27 @@ from typing import Annotated
 
 import typer
 
-from xintu_cli.cli import options
+from xintu_cli.cli import completion, options
 
 
 def label(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PATH", help="Photos, folders or globs.", show_default=False),
+        typer.Argument(
+            metavar="PATH",
+            help="Photos, folders or globs.",
+            show_default=False,
+            parser=options.named_path,
+        ),
     ] = None,
     category: Annotated[
-        str | None, typer.Option("--as", metavar="CATEGORY", help="What the photos are.")
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="CATEGORY",
+            help="What the photos are.",
+            autocompletion=completion.categories,
+        ),
     ] = None,
     clear: Annotated[
         bool, typer.Option("--clear", help="Take your word back; models are believed again.")

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from xintu_cli.cli import completion
 
-def _named_path(text: str) -> Path:
+
+def named_path(text: str) -> Path:
     """Refuse what a shell makes of an unset variable: a Path of it is the present directory."""
     if not text:
         raise typer.BadParameter("a path is empty. Is a variable not set?")
@@ -18,7 +20,7 @@ def _named_path(text: str) -> Path:
 Paths = Annotated[
     list[Path],
     typer.Argument(
-        metavar="PATH", help="Folders or single photos.", show_default=False, parser=_named_path
+        metavar="PATH", help="Folders or single photos.", show_default=False, parser=named_path
     ),
 ]
 Cache = Annotated[
@@ -42,11 +44,16 @@ PolicyOption = Annotated[
         metavar="NAME",
         help="local (no call), hybrid (LLM, local on failure), cloud (LLM only), "
         "cascade (local first, LLM when unsure).  [default: local]",
+        autocompletion=completion.policies,
     ),
 ]
 Provider = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME", help="Whom to ask (repeatable; failover order)."),
+    typer.Option(
+        metavar="NAME",
+        help="Whom to ask (repeatable; failover order).",
+        autocompletion=completion.providers,
+    ),
 ]
 Model = Annotated[
     str | None,
@@ -68,6 +75,7 @@ KeepLocal = Annotated[
     typer.Option(
         metavar="CATEGORY",
         help="Never send photos of this category (repeatable; 'none').  [default: the taxonomy's]",
+        autocompletion=completion.categories,
     ),
 ]
 MaxCalls = Annotated[int | None, typer.Option(metavar="N", help="Stop after N calls, exit 4.")]
@@ -94,7 +102,11 @@ Config = Annotated[
 ]
 Lang = Annotated[
     str | None,
-    typer.Option(metavar="en|zh", help="Language of names and texts.  [default: the locale's]"),
+    typer.Option(
+        metavar="en|zh",
+        help="Language of names and texts.  [default: the locale's]",
+        autocompletion=completion.languages,
+    ),
 ]
 Quiet = Annotated[bool | None, typer.Option("-q", "--quiet", help="Say only what is wrong.")]
 Verbose = Annotated[bool | None, typer.Option("-v", "--verbose", help="Say more.")]

@@ -122,7 +122,7 @@ def _load_small(data: bytes, image_format: ImageFormat, edge: int, pixel_limit: 
             raise UnreadablePhotoError(f"damaged {image_format.name}: it has no palette")
         if not is_drafted:  # Pillow may turn a TIFF only now, and HEIC may mend its size
             width, height = image.size
-        with _translated_errors(image_format):
+        with _translated_errors(data, image_format):
             small = small_rgb(image, edge)
     exif_block = image.info.get("exif")
     return Loaded(small, width, height, exif_block if isinstance(exif_block, bytes) else b"")
