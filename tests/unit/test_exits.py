@@ -202,6 +202,11 @@ def test_a_lack_of_memory_is_told_as_such_and_is_no_bug(
     assert "Traceback" not in said
 
 
+def test_too_few_file_descriptors_are_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of(raising(OSError(errno.EMFILE, "Too many open files"))) == ExitCode.TRY_LATER
+    assert "ulimit -n" in capsys.readouterr().err
+
+
 def test_a_module_that_is_not_there_is_a_bug(capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of(raising(ImportError("No module named 'xintu_cli.nothing'"))) == ExitCode.BUG
     assert "Traceback" in capsys.readouterr().err

@@ -20,6 +20,7 @@ from xintu_cli.errors import ExitCode, XintuError
 
 INTERRUPTED = 130
 """What Ctrl-C comes to; other signals have a code of their own, which is put in at the end."""
+_TOO_MANY_OPEN = {errno.EMFILE, errno.ENFILE}
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
@@ -98,6 +99,8 @@ def exit_code_of(error: BaseException) -> int:
             return INTERRUPTED
         case BrokenPipeError():
             return int(ExitCode.DONE)
+        case OSError() if single.errno in _TOO_MANY_OPEN:
+            return int(ExitCode.TRY_LATER)
         case OSError() if single.errno in _FULL:
             # Whoever writes files translates its errors there: what arrives here is stdout's.
             return int(ExitCode.OUTPUT)
@@ -119,6 +122,9 @@ def _explain(error: BaseException) -> int:
         say("interrupted.")
     elif code == ExitCode.OUTPUT:
         say(_unwritable(getattr(single, "strerror", None) or str(single)))
+    elif isinstance(single, OSError) and single.errno in _TOO_MANY_OPEN:
+        reason = (single.strerror or "too many open files").lower()
+        say(f"{reason} at once. What was finished is stored. Raise the limit: ulimit -n 256")
     elif code == ExitCode.TRY_LATER:
         say(
             f"not enough memory: {_lack_of_memory(single)}. What was finished is stored. Raise the "
