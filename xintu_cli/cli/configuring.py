@@ -95,7 +95,7 @@ def init_configuration(*, force: bool, ask: bool) -> None:
         raise OutputError(
             f"cannot write {target}: {error.strerror}. Check the directory's permissions."
         ) from error
-    say(f"wrote {target}: every setting is explained there.")
+    say(f"wrote {display_text(str(target))}: every setting is explained there.")
 
 
 def _answers() -> dict[str, Any]:
