@@ -46,6 +46,7 @@ def test_statistics_add_up_what_runs_have_told(home: Home, photos: Path) -> None
     assert all(0.0 < line["mean_confidence"] <= 1.0 for line in told["categories"])
     [local] = told["providers"]
     assert (local["provider"], local["attempts"], local["ok"]) == ("local", 6, 6)
+    assert (local["cost"], local["unpriced"]) == (0.0, 0)
     assert sum(told["failures"]["files_here"].values()) == 1
     assert [run["status"] for run in told["runs"]] == ["partial", "partial"]
     assert all(run["host"] for run in told["runs"])

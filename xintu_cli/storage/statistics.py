@@ -291,7 +291,8 @@ def _providers(start: str) -> Script[tuple[ProviderLine, ...]]:
                 tokens_in=int(inward),
                 tokens_out=int(outward),
                 cost=float(cost),
-                unpriced=int(unpriced),
+                # A local model asks for nothing: that is a price.
+                unpriced=0 if source == Source.LOCAL else int(unpriced),
                 currency=currency,
                 mean_ms=float(latency_ms) / int(attempts),
                 p50_ms=at.get(50),
