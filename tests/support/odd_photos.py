@@ -15,6 +15,7 @@ from PIL import Image
 from tests.support import photos
 
 NOT_A_PHOTO = "not a photo"
+_PADDING = "nothing but padding before its picture"
 
 
 class OddPhoto(NamedTuple):
@@ -88,6 +89,7 @@ def _truncated_ones() -> list[OddPhoto]:
 
 def _bombs() -> list[OddPhoto]:
     jpeg = photos.make_jpeg(111)
+    png = photos.make_png(115)
     frame = jpeg.index(b"\xff\xc0") + 5
     return [
         OddPhoto("bomb-400.png", make_flat_png(20_000, 20_000), "too large (20000×20000)"),
@@ -101,6 +103,21 @@ def _bombs() -> list[OddPhoto]:
         OddPhoto(
             "bomb-text.png", _with_text(113, b"zTXt", b"k\0\0" + zlib.compress(bytes(80_000_000)))
         ),
+        OddPhoto("all-comments.jpg", b"\xff\xd8" + b"\xff\xfe\0\2" * 30_000 + jpeg[2:], _PADDING),
+        OddPhoto(
+            "all-fill.jpg", b"\xff\xd8" + b"\xff" * 2_000_000 + photos.make_jpeg(117)[2:], _PADDING
+        ),
+        OddPhoto(
+            "all-stuffed.jpg",
+            b"\xff\xd8" + b"\xff\0" * 30_000 + photos.make_jpeg(118)[2:],
+            _PADDING,
+        ),
+        OddPhoto(
+            "all-chunks.png",
+            png[:33] + png_chunk(b"teSt") * 200_001 + png[33:],
+            "nothing but chunks without a picture",
+        ),
+        OddPhoto("all-strips.tif", _with_strips(500_000), "too many values in tag 273"),
         OddPhoto("long.gif", photos.make_gif(112, (8, 8), frames=300)),
         OddPhoto("pages.tif", _pages(41)),
     ]
@@ -130,6 +147,13 @@ def _with_text(seed: int, kind: bytes, content: bytes) -> bytes:
 def _gif_header(width: int, height: int) -> bytes:
     gif = photos.make_gif(114)
     return gif[:6] + width.to_bytes(2, "little") + height.to_bytes(2, "little") + gif[10:]
+
+
+def _with_strips(count: int) -> bytes:
+    """Make a TIFF whose picture is said to lie in so many strips."""
+    tiff = photos.make_tiff(116)
+    at = tiff.index(b"\x11\x01\x04\0\x01\0\0\0")
+    return tiff[: at + 4] + count.to_bytes(4, "little") + tiff[at + 8 :]
 
 
 def _pages(count: int) -> bytes:

@@ -27,6 +27,7 @@ from xintu_cli.imaging.formats import ImageFormat
 from xintu_cli.imaging.pixels import small_rgb
 from xintu_cli.imaging.png import part_png
 from xintu_cli.imaging.scans import is_in_one_scan, refuse_endless_scans
+from xintu_cli.imaging.tiff import refuse_endless_directory
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -102,11 +103,14 @@ def load_small(data: bytes, image_format: ImageFormat, *, edge: int, pixel_limit
 
 
 def _load_small(data: bytes, image_format: ImageFormat, edge: int, pixel_limit: int) -> Loaded:
+    is_in_bands = image_format is not ImageFormat.JPEG or is_in_one_scan(data)
+    if image_format is ImageFormat.TIFF:
+        refuse_endless_directory(data)
     with _translated_errors(data, image_format):
         image = _opened(data, image_format)
         width, height = image.size
         is_drafted = _draft(image, image_format, edge)
-    if image_format is ImageFormat.JPEG and not is_in_one_scan(data):
+    if not is_in_bands:
         refuse_endless_scans(data, width * height)
         needed_bytes = _BYTES_PER_WHOLE_FRAME_PIXEL * width * height
     else:
