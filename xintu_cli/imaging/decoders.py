@@ -11,14 +11,14 @@ too, and a broad one: no photo may end a run.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
-from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from xintu_cli.errors import UnreadablePhotoError
@@ -26,6 +26,7 @@ from xintu_cli.imaging.encode import size_within
 from xintu_cli.imaging.formats import ImageFormat
 from xintu_cli.imaging.pixels import small_rgb
 from xintu_cli.imaging.png import part_png
+from xintu_cli.imaging.room import Room
 from xintu_cli.imaging.scans import is_in_one_scan, refuse_endless_scans
 from xintu_cli.imaging.tiff import refuse_endless_directory
 
@@ -44,8 +45,9 @@ _MOST_BYTES = 1_000_000_000
 """What one decode may take: 100 megapixels in most formats, 62 in WebP and in HEIC with 10 bits
 (cameras: 61), 76 in AVIF."""
 
-_LARGE_BYTES = 200_000_000
-"""From here on one decode at a time."""
+_ROOM_BYTES = 200_000_000
+"""What decodes may take together, a core: two of 500 MB, as of cameras' HEIC with 10 bits, come one
+after the other, and nothing beside them."""
 
 _NEAR_ENOUGH = 0.97
 """A JPEG is decoded at 1/2, 1/4 or 1/8 of its size while that leaves this much of `edge`.
@@ -74,7 +76,7 @@ foreign code raises where a file has something it never met."""
 
 _CUT_SHORT = ("truncated", "end of file", "end of data", "broken data stream", "not enough")
 
-_large = Lock()
+_room = Room(_ROOM_BYTES * (os.cpu_count() or 1))
 
 # Pillow tells of odd files by warnings and by logging, both of which end on stderr in the middle
 # of a progress display.
@@ -119,7 +121,7 @@ def _load_small(data: bytes, image_format: ImageFormat, edge: int, pixel_limit: 
             pixel_limit = int(pixel_limit * _SHRINKING_FACTOR)
     if width * height > pixel_limit or needed_bytes > _MOST_BYTES:
         raise UnreadablePhotoError(f"too large ({width}×{height})")
-    with _large if needed_bytes > _LARGE_BYTES else nullcontext():
+    with _room.taken(int(needed_bytes)):
         with _translated_errors(data, image_format):
             image.load()
         if image.mode == "P" and image.palette is None:
