@@ -6,8 +6,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+import typer
+
+from xintu_cli.cli.exits import exit_code_of
 from xintu_cli.cli.interrupts import INTERRUPTS
-from xintu_cli.errors import ExitCode, OutputError, XintuError
+from xintu_cli.errors import OutputError
 from xintu_cli.locations import expand_home
 from xintu_cli.records import RunSummary
 from xintu_cli.reporting.outputs import Target
@@ -35,8 +38,8 @@ class SummaryFile:
             return
         if isinstance(error, KeyboardInterrupt):
             self._write_empty("interrupted", INTERRUPTS.exit_code)
-        elif isinstance(error, XintuError) and error.exit_code != ExitCode.OUTPUT:
-            self._write_empty("failed", int(error.exit_code))
+        elif error is not None and not isinstance(error, typer.Exit):
+            self._write_empty("failed", exit_code_of(error))
 
     def write(self, summary: RunSummary) -> None:
         """Write it, if one is wanted."""
@@ -45,7 +48,7 @@ class SummaryFile:
         self._written = True
 
     def _write_empty(self, status: str, exit_code: int) -> None:
-        with suppress(OutputError):  # what ended the run counts more
+        with suppress(OutputError, OSError):  # what ended the run counts more
             self.write(Tally("").summary(status, exit_code, 0.0))
 
 
