@@ -327,6 +327,13 @@ async def test_what_was_paid_for_an_unusable_answer_is_not_forgotten(kind: Kind)
     assert (error.attempts[0].tokens_in, error.attempts[0].tokens_out) == (700, 9)
 
 
+@pytest.mark.parametrize("tokens", [10**25, 2**63 - 1, -5])
+async def test_a_count_of_tokens_that_cannot_be_is_no_count(kind: Kind, tokens: int) -> None:
+    async with open_rig(kind, Script.always(tokens_in=tokens, tokens_out=9)) as rig:
+        answer = await rig.ask()
+    assert (answer.attempts[0].tokens_in, answer.attempts[0].tokens_out) == (None, 9)
+
+
 @pytest.mark.row("C14")
 async def test_a_category_off_the_list_is_told_apart(kind: Kind) -> None:
     error = await fails_with(kind, Then(answer={**ANSWER, "category": "HACKED"}))

@@ -12,6 +12,10 @@ from typing import Any
 
 from xintu_cli.errors import AnswerError
 
+_MOST_TOKENS = 100_000_000
+"""No call has so many: the longest context there is takes a tenth. A larger count is a server's
+slip, and the sum of a few would not fit into a column of the cache."""
+
 
 def json_object(content: bytes) -> dict[str, Any]:
     """Return the object a body holds, or raise `AnswerError` saying what it is instead."""
@@ -50,7 +54,8 @@ def first(document: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def count(usage: Mapping[str, Any], *names: str) -> int | None:
     """Return the sum of the token counts of these names; None where none is told."""
-    counts = [value for name in names if type(value := usage.get(name)) is int and value >= 0]
+    told = [value for name in names if type(value := usage.get(name)) is int]
+    counts = [value for value in told if 0 <= value <= _MOST_TOKENS]
     return sum(counts) if counts else None
 
 
