@@ -139,6 +139,8 @@ def test_a_photo_asked_about_again_is_still_the_photo() -> None:
         pytest.param(f"<think>is it {{pets}}? or foods?</think>{reply()}", id="thinking aloud"),
         pytest.param(f"{reply()}\n{reply()}", id="the same twice"),
         pytest.param(reply().replace('"category"', '" Category "'), id="member's name in capitals"),
+        pytest.param(reply().replace('"category"', '"ｃａｔｅｇｏｒｙ"'), id="full-width name"),
+        pytest.param(reply().replace("A cat", "A\ncat"), id="a line break in a text"),
         pytest.param(json.dumps(GOOD | {"reasoning": ["a", {"b": 1}]}), id="another member"),
     ],
 )

@@ -89,14 +89,15 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse an object that says the same thing twice: either could be meant."""
     members: dict[str, Any] = {}
     for key, value in pairs:
-        name = key.strip().casefold()
+        name = unicodedata.normalize("NFKC", key).strip().casefold()
         if name in members:
             raise AnswerError(f"the reply says {_shown(name)} twice")
         members[name] = value
     return members
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_members)
+# Not strict: a line break inside a description is a slip of form, and no reason to ask again.
+_DECODER = json.JSONDecoder(object_pairs_hook=_members, strict=False)
 # ValueError and not only its subclass: a number of 5 000 digits raises the plain one.
 _NOT_JSON = (ValueError, RecursionError)
 
