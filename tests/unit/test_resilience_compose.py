@@ -29,7 +29,7 @@ from xintu_cli.errors import (
     ProviderUnavailableError,
 )
 from xintu_cli.money import CallShape, Patches, Price, Spending
-from xintu_cli.records import Attempt, ProviderState, Source
+from xintu_cli.records import Answer, Attempt, ProviderState, Source
 from xintu_cli.resilience.compose import (
     Composition,
     ProviderPlan,
@@ -136,6 +136,30 @@ async def test_it_is_said_once_why_a_provider_is_not_asked_again() -> None:
         "qwen is not asked again in this run: the key is refused",
         "openai is down, photos go on without it: 503 come back later",
     ]
+
+
+async def test_answers_that_were_in_flight_do_not_let_an_outage_be_told_twice() -> None:
+    """A vendor that asks for an hour's pause is out; what it was asked before it still answers."""
+    said: list[str] = []
+    closed = failed(ProviderUnavailableError("in an hour", retry_after_seconds=3600.0))
+    ends: list[Answer | Exception] = [*[answer("openai")] * 40, closed, answer("openai")]
+    vendor = ScriptedProvider([lambda _: ends.pop()], "openai", seconds=0.1)
+    whole = compose(
+        [plan(vendor, concurrency=8)],
+        PaperLocalModel(),
+        Rules(Policy.HYBRID),
+        replace(around(), notice=said.append),
+    )
+
+    async def classify_from(start_seconds: float, count: int) -> None:
+        await anyio.sleep(start_seconds)
+        for photo in photos(count):
+            await whole.classify(photo)
+
+    async with anyio.create_task_group() as group:
+        for number in range(8):
+            group.start_soon(classify_from, number / 50, 5)
+    assert said == ["openai is down, photos go on without it: in an hour"]
 
 
 async def test_what_ends_the_run_is_not_said_twice() -> None:

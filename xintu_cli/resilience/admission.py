@@ -123,12 +123,13 @@ class Admission:
 
     def leave(self, number: int, sent_at: float, ended: _Ended) -> None:
         """Tell the gates how the call ended, and whoever waits that it did."""
-        if ended.signal is Signal.ALIVE:
-            self._said_down = False
         call = Call(number, sent_at, ended.signal, ended.retry_after_seconds, ended.tokens)
         now = self._clock.monotonic()
         for gate in self._gates:
             gate.leave(now, call)
+        if not self.breaker.is_down:
+            # Not with every answer: those that were in flight come back after it has gone down.
+            self._said_down = False
         self.tell()
 
     def _raise_if_closed(self, now: float) -> None:
