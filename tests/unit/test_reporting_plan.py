@@ -54,7 +54,7 @@ def test_a_dry_run_names_the_providers_and_what_they_would_cost() -> None:
 
 def test_an_estimate_tells_what_it_rests_on_and_an_unknown_price_is_no_zero() -> None:
     text = said(SOME, DryRun(("qwen",), lambda calls: estimate(calls, None, 1_204)))
-    assert "about unknown price (measured over 1,204 real calls)" in text
+    assert "out; unknown price (measured over 1,204 real calls)" in text
 
 
 def test_a_dry_run_with_nothing_to_do_says_so() -> None:

@@ -78,12 +78,15 @@ def trouble_of(state: ProviderState, now: float, say: Say) -> str:
 
 def estimate_text(estimate: Estimate, say: Say) -> str:
     """Return an estimate's calls, tokens and money."""
-    cost = None if estimate.cost is None else float(estimate.cost)
+    if estimate.cost is None:
+        cost = say(Phrase.UNKNOWN_PRICE)
+    else:
+        cost = say(Phrase.ABOUT_MONEY, money=money(float(estimate.cost), estimate.currency, say))
     return say(
         Phrase.ABOUT,
         calls=say(Phrase.CALLS, n=estimate.calls),
         tokens=say(Phrase.TOKENS, inward=estimate.tokens_in, outward=estimate.tokens_out),
-        money=money(cost, estimate.currency, say),
+        money=cost,
     )
 
 

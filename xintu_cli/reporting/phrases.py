@@ -144,9 +144,10 @@ class Phrase(Bilingual):
     )
     PLAN_PROVIDERS = ("{photos} for {names}", "{photos}交给 {names}")
     ABOUT = (
-        "about {calls}, {tokens}; about {money}",
-        "约 {calls}，{tokens}；约 {money}",
+        "about {calls}, {tokens}; {money}",
+        "约 {calls}，{tokens}；{money}",
     )
+    ABOUT_MONEY = ("about {money}", "约 {money}")
     MEASURED = (
         "measured over {n:,} real call|measured over {n:,} real calls",
         "依据 {n:,} 次真实调用",
