@@ -111,13 +111,24 @@ def read_configuration(
         _check(layer)
         origins.update(dict.fromkeys(layer(), layer.origin))
     settings = _with_tables(Settings.from_sources(*layers), layers)
-    if settings.provider and origins["policy"] == DEFAULT:
-        # Whoever names a provider wants it asked.
+    if settings.provider and _means_to_ask(settings, origins):
         settings = settings.model_copy(update={"policy": Policy.HYBRID})
         origins["policy"] = origins["provider"]
     return Configuration(
         settings, origins, tuple(Path(layer.origin) for layer in from_files), named
     )
+
+
+def _means_to_ask(settings: Settings, origins: Mapping[str, str]) -> bool:
+    """Tell whether naming a provider is a word on the policy too.
+
+    Where nothing says a policy, and where it is typed: `--provider` beside a file's
+    `policy = "local"` can mean nothing else. A variable or a file may have been left there.
+    """
+    if origins["policy"] == DEFAULT:
+        return True
+    typed = origins["provider"] == FLAG and origins["policy"] != FLAG
+    return typed and not settings.policy.wants_llm
 
 
 def _with_tables(settings: Settings, layers: Sequence[Layer | Environment]) -> Settings:

@@ -207,6 +207,31 @@ def test_a_table_of_a_higher_file_wins_over_one_of_its_name(machine: Machine) ->
 
 
 @pytest.mark.parametrize(
+    ("flags", "environ", "text", "policy"),
+    [
+        ({"provider": ["openai"]}, {}, "", Policy.HYBRID),
+        ({}, {"XINTU_PROVIDER": "openai"}, "", Policy.HYBRID),
+        ({}, {}, QWEN, Policy.HYBRID),
+        ({"provider": ["openai"]}, {}, 'policy = "local"', Policy.HYBRID),
+        ({"provider": ["openai"]}, {"XINTU_POLICY": "local"}, "", Policy.HYBRID),
+        ({"provider": ["openai"]}, {}, 'policy = "cascade"', Policy.CASCADE),
+        ({"provider": ["openai"], "policy": "local"}, {}, "", Policy.LOCAL),
+        ({}, {"XINTU_PROVIDER": "openai"}, 'policy = "local"', Policy.LOCAL),
+        ({}, {"XINTU_POLICY": "local"}, QWEN, Policy.LOCAL),
+        ({}, {}, 'policy = "local"\n' + QWEN, Policy.LOCAL),
+    ],
+)
+def test_a_provider_that_is_typed_is_asked_and_one_left_lying_opens_no_closed_door(
+    machine: Machine, flags: dict[str, Any], environ: dict[str, str], text: str, policy: Policy
+) -> None:
+    machine.user.write_text(text, encoding="utf-8")
+    configuration = machine.read(flags, environ)
+    assert configuration.settings.policy is policy
+    if policy is Policy.HYBRID:
+        assert configuration.origins["policy"] == configuration.origins["provider"]
+
+
+@pytest.mark.parametrize(
     ("flags", "text"), [({"provider": ["qwen", "qwen"]}, QWEN), ({}, QWEN + QWEN)]
 )
 def test_a_provider_is_chosen_once(machine: Machine, flags: dict[str, Any], text: str) -> None:
