@@ -143,6 +143,20 @@ async def test_a_token_bucket_is_used_up_and_seldom_overdrawn(
 
 
 @pytest.mark.row("C2")
+@pytest.mark.parametrize("seconds", [(0.04, 0.06), (0.3, 0.5)])
+@pytest.mark.parametrize("workers", [16, 32])
+async def test_a_vendor_that_takes_no_two_calls_at_once_is_used_up_too(
+    workers: int, seconds: tuple[float, float]
+) -> None:
+    """Of the first calls one is accepted: the rate has to be found from far below."""
+    vendor = BucketVendor(rate=20, burst=1, seconds=seconds)
+    result = await run(vendor, count=2000, workers=workers, local=PaperLocalModel())
+    assert result.local == 0
+    assert len(vendor.refused_at) <= 0.05 * len(vendor.sent_at)
+    assert 2000 / result.seconds >= 0.9 * 20
+
+
+@pytest.mark.row("C2")
 async def test_a_large_bucket_that_runs_dry_in_mid_run_is_used_up_too() -> None:
     vendor = BucketVendor(rate=20, burst=600)
     result = await run(vendor, count=3000, local=PaperLocalModel())
