@@ -43,22 +43,29 @@ def test_a_provider_that_answers_is_well(home: Home, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("then", "exit_code"),
+    ("then", "exit_code", "remedy"),
     [
-        ({"status": 401, "code": "invalid_api_key", "message": f"bad key {CANARY}"}, 77),
-        ({"status": 503, "message": "come back later"}, 69),
-        ({"content": "I like cats."}, 69),
+        (
+            {"status": 401, "code": "invalid_api_key", "message": f"bad key {CANARY}"},
+            77,
+            "Check its key",
+        ),
+        ({"status": 429, "message": "slow down"}, 69, "→ it is there and busy"),
+        ({"status": 503, "message": "come back later"}, 69, "→ try again later"),
+        ({"content": "I like cats."}, 69, "→ check its base_url, and that its model"),
+        ({"status": 400, "message": "no"}, 69, "→ check its model, kind and base_url"),
     ],
 )
 @pytest.mark.parametrize("kind", sorted(VARIABLES))
-def test_a_provider_that_fails_is_broken_with_its_code(
-    home: Home, kind: str, then: dict[str, Any], exit_code: int
+def test_a_provider_that_fails_is_broken_with_its_code_and_a_remedy(
+    home: Home, kind: str, then: dict[str, Any], exit_code: int, remedy: str
 ) -> None:
     with VendorProcess({"rules": [{"then": then}]}) as vendor:
         finished = visit(home, vendor, kind, "--policy", "cloud")
     assert finished.exit_code == exit_code, finished
     [line] = providers(finished)
     assert line.startswith("broken")
+    assert remedy in finished.stdout
 
 
 def test_a_provider_that_is_not_in_use_is_not_asked(home: Home) -> None:

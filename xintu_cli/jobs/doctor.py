@@ -26,7 +26,7 @@ from xintu_cli.errors import (
     XintuError,
 )
 from xintu_cli.jobs import surroundings
-from xintu_cli.jobs.findings import Finding, broken, ok, warning
+from xintu_cli.jobs.findings import Finding, broken, mend_provider, ok, warning
 from xintu_cli.jobs.surroundings import Terminal
 from xintu_cli.locations import Locations
 from xintu_cli.providers.coverage import coverage
@@ -268,4 +268,4 @@ async def _look_at_providers(patient: Patient) -> AsyncIterator[Finding]:
         try:
             yield ok(part, await provider.ask())
         except XintuError as error:
-            yield broken(part, error)
+            yield broken(part, error, mend_provider(error))

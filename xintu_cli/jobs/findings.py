@@ -6,7 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from xintu_cli.errors import ExitCode, XintuError
+from xintu_cli.errors import (
+    AnswerError,
+    ExitCode,
+    ProviderRejectedError,
+    ProviderUnavailableError,
+    XintuError,
+)
 
 _GRAVEST_FIRST = (
     ExitCode.CONFIGURATION,
@@ -53,6 +59,23 @@ def broken(part: str, error: XintuError, mend: str = "") -> Finding:
     """Find something that does not work; what the error says to do stays in its message."""
     code = error.exit_code if error.exit_code in _GRAVEST_FIRST else ExitCode.STORAGE
     return Finding(part, Verdict.BROKEN, str(error), mend, code)
+
+
+def mend_provider(error: XintuError) -> str:
+    """Say what to do about a provider that failed, where its own message does not."""
+    match error:
+        case ProviderUnavailableError(unreachable=True):
+            return ""
+        case ProviderUnavailableError(throttled=True):
+            return "it is there and busy: try again in a minute, or ask for a higher limit"
+        case ProviderUnavailableError():
+            return "try again later; if it stays so, check its base_url, or name another --provider"
+        case AnswerError():
+            return "check its base_url, and that its model can see pictures and follow orders"
+        case ProviderRejectedError():
+            return "check its model, kind and base_url"
+        case _:
+            return ""
 
 
 def exit_code_of(findings: Iterable[Finding]) -> ExitCode:
