@@ -26,7 +26,7 @@ def json_object(content: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise AnswerError(f"the reply is {_look(content)}, not JSON") from error
     if not isinstance(document, dict):
-        raise AnswerError(f"the reply is a JSON {type(document).__name__}, not an object")
+        raise AnswerError("the reply is JSON, but not an object")
     return document
 
 
