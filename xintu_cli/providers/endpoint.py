@@ -43,9 +43,11 @@ def checked_base_url(url: str, *, provider: str, allow_http: bool = False) -> st
     if parts.username or parts.password:
         raise wrong("holds a password: take it out, keys belong into the environment")
     if parts.scheme not in ("http", "https") or not host:
-        raise wrong(f"is {address!r}: give an address like https://host/v1")
+        # Not shown: it may be the key, in the wrong variable.
+        raise wrong("is no address: give one like https://host/v1")
     if parts.query or parts.fragment:
-        raise wrong(f"is {address!r}: an address ends before any ? or #")
+        # Nor is what follows: some vendors' addresses hold the key there.
+        raise wrong(f"at {host_of(address)} goes on too far: end it before the ? or #")
     if parts.scheme == "http" and not allow_http and not is_loopback(host):
         raise wrong(
             f"is http://{host}: photos and the key would travel unencrypted. "
