@@ -1,17 +1,24 @@
 """The way in: `xintu`, and `python -m xintu_cli`."""
 
-import signal
+import os
+from typing import NoReturn
+
+from xintu_cli.cli import interrupts
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the command line; never returns."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # To import the command line takes a tenth of a second, in which Ctrl-C would show a
-        # traceback. `cli.interrupts` puts Python's handler back.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # To import the command line takes a tenth of a second, in which there is nothing to tidy up.
+    interrupts.quit_at_signals()
     from xintu_cli.cli.main import main as run
 
-    run()
+    try:
+        run()
+    except SystemExit as exit_:
+        # By now all is written and flushed. Taking the interpreter apart takes another tenth of a
+        # second, in which a signal kills with a code of its own or shows a traceback.
+        os._exit(exit_.code if isinstance(exit_.code, int) else 1)
+    raise AssertionError("the command line leaves by SystemExit")
 
 
 if __name__ == "__main__":

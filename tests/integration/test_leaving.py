@@ -139,16 +139,31 @@ leave(lambda: os.kill(os.getpid(), signal.SIGHUP))
     assert left(source).returncode == 0
 
 
-def test_ctrl_c_before_there_is_a_command_line_shows_no_traceback() -> None:
-    source = """
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_before_there_is_a_command_line_has_its_code_and_no_traceback(
+    number: signal.Signals,
+) -> None:
+    source = f"""
 import os, signal, sys
 class Impatient:
     def find_spec(self, name, *_):
         if name == "typer":
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), {int(number)})
 sys.meta_path.insert(0, Impatient())
 from xintu_cli.__main__ import main
 main()
 """
     done = left(source)
-    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+    assert (done.returncode, done.stderr) == (128 + number, "")
+
+
+def test_a_signal_while_the_interpreter_would_be_taken_apart_changes_no_code() -> None:
+    source = """
+import atexit, os, signal, sys
+atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))
+sys.argv = ["xintu", "--version"]
+from xintu_cli.__main__ import main
+main()
+"""
+    done = left(source)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import typer
 
-from xintu_cli.cli.interrupts import INTERRUPTS
+from xintu_cli.cli.interrupts import INTERRUPTS, quit_at_signals
 from xintu_cli.errors import ExitCode, XintuError
 
 INTERRUPTED = 130
@@ -57,6 +57,7 @@ def _run(command: Callable[[], object]) -> int:
     except SystemExit as exit_:
         return _code_of(exit_)
     except KeyboardInterrupt:
+        quit_at_signals()  # those who press once more want to be gone
         say("interrupted.")
         return INTERRUPTED
     except BrokenPipeError:

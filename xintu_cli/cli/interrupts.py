@@ -6,11 +6,17 @@ photos. A run has a watch of its own (`jobs.signals`), which drains it first.
 
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Iterator
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, NoReturn, Self
 
-_LIKE_CTRL_C = ("SIGTERM", "SIGHUP")
+
+def quit_at_signals() -> None:
+    """Leave at once when a signal comes, with its exit code: for when nothing needs tidying up."""
+    for number in _heeded():
+        signal.signal(number, _quit)
 
 
 class Interrupts:
@@ -18,7 +24,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._number = int(signal.SIGINT)
-        self._taken: list[int] = []
+        self._before: dict[int, Any] = {}
 
     @property
     def exit_code(self) -> int:
@@ -26,13 +32,11 @@ class Interrupts:
         return 128 + self._number
 
     def __enter__(self) -> Self:
-        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        for number in (getattr(signal, name, None) for name in _LIKE_CTRL_C):
-            # Not where it is ignored: `nohup xintu …` means it.
-            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, self._interrupt)
-                self._taken.append(number)
+        for number in _heeded():
+            # asyncio looks for Python's own handler of Ctrl-C before it puts in one of its own.
+            is_ctrl_c = number == signal.SIGINT
+            handler = signal.default_int_handler if is_ctrl_c else self._interrupt
+            self._before[number] = signal.signal(number, handler)
         return self
 
     def __exit__(
@@ -41,9 +45,9 @@ class Interrupts:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for number in self._taken:
-            signal.signal(number, signal.SIG_DFL)
-        self._taken.clear()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self._number = number
@@ -56,3 +60,15 @@ class Interrupts:
 
 INTERRUPTS = Interrupts()
 """The process has one set of signal handlers, so there is one of these."""
+
+
+def _heeded() -> Iterator[int]:
+    """Give the signals that end a command, but those that are ignored: `nohup xintu …` means it."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
+            yield number
+
+
+def _quit(number: int, _frame: FrameType | None) -> NoReturn:
+    os._exit(128 + number)
