@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from urllib.parse import quote
 
 import anyio
 import pymysql
@@ -27,7 +28,12 @@ from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.mysql import MysqlConnector
 from xintu_cli.storage.mysql_schema import take_missing_steps
 from xintu_cli.storage.schema import STEPS
-from xintu_cli.storage.urls import mysql_address, open_cache, open_lease_keeper
+from xintu_cli.storage.urls import (
+    migrate_cache,
+    mysql_address,
+    open_cache,
+    open_lease_keeper,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -294,6 +300,16 @@ async def test_a_wrong_password_is_refused_and_not_shown(user: Callable[..., str
     assert "hunter" not in "".join(shown)
 
 
+@pytest.mark.parametrize("password", ["geheimnüs", "密码 🐈"])
+async def test_a_password_may_have_any_letters(
+    mariadb: MariaDb, user: Callable[..., str], password: str
+) -> None:
+    url = user("ALL").replace("hunter2", quote(password))
+    mariadb.execute("SET PASSWORD FOR someone@'127.0.0.1' = PASSWORD(%s)", (password,))
+    async with open_cache(url) as cache:
+        await cache.settle(answers(1))
+
+
 async def test_a_database_that_does_not_exist_is_told(mariadb: MariaDb) -> None:
     with pytest.raises(ConfigurationError, match="CREATE DATABASE"):
         async with open_cache(mariadb.url("nowhere")):
@@ -400,6 +416,32 @@ async def test_converted_tables_are_refused(mariadb: MariaDb, mysql_name: str) -
     with pytest.raises(SchemaError, match=r"manual_label\.category is utf8mb4_general_ci"):
         async with open_cache(mariadb.url(mysql_name)):
             pass
+
+
+async def test_migrating_tells_of_converted_tables_too(mariadb: MariaDb, mysql_name: str) -> None:
+    await migrate_cache(mariadb.url(mysql_name))
+    mariadb.execute(
+        "ALTER TABLE classification MODIFY image_hash CHAR(32) CHARACTER SET latin1 NOT NULL",
+        database=mysql_name,
+    )
+    with pytest.raises(SchemaError, match=r"classification\.image_hash is latin1_swedish_ci"):
+        await migrate_cache(mariadb.url(mysql_name))
+
+
+async def test_a_database_of_another_program_gets_no_tables(
+    mariadb: MariaDb, mysql_name: str
+) -> None:
+    mariadb.execute("CREATE TABLE run (a INT)", database=mysql_name)
+    mariadb.execute("CREATE TABLE theirs (a INT)", database=mysql_name)
+    for open_or_migrate in (open_and_close, migrate_cache):
+        with pytest.raises(SchemaError, match=r"tables of another program \(run\)"):
+            await open_or_migrate(mariadb.url(mysql_name))
+    assert len(mariadb.execute("SHOW TABLES", database=mysql_name)) == 2
+
+
+async def open_and_close(url: str) -> None:
+    async with open_cache(url):
+        pass
 
 
 @pytest.mark.row("D11")

@@ -169,7 +169,8 @@ class MysqlConnections:
             host=address.host,
             port=address.port,
             user=address.user,
-            password=address.password or "",
+            # The driver encodes it as Latin-1; servers keep the hash of its UTF-8.
+            password=(address.password or "").encode().decode("latin-1"),
             db=address.database,
             unix_socket=address.unix_socket or None,
             charset="utf8mb4",

@@ -50,7 +50,7 @@ _VERDICTS: tuple[tuple[frozenset[int], type[XintuError], str], ...] = (
     (
         frozenset((1146, 1054)),
         SchemaError,
-        "its tables are not xintu's ({reason}). Run: xintu cache migrate",
+        "its tables are not xintu's ({reason}). Restore them, or name a database of its own.",
     ),
     (
         frozenset((1290, 1792, 1836)),

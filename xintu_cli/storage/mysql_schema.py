@@ -55,6 +55,7 @@ async def take_missing_steps(connector: Connector, steps: Sequence[Step] = STEPS
     cache = f"the cache {connector.url}"
     meta = await connector.read(_read_meta_if_any, doing="migrate")
     if meta and usable_version(cache, meta, steps) == steps[-1].number:
+        await _refuse_foreign_text(connector)
         return 0
 
     def take(dialect: Dialect) -> Script[int]:
@@ -71,13 +72,19 @@ async def take_missing_steps(connector: Connector, steps: Sequence[Step] = STEPS
 
 def _read_meta_if_any(dialect: Dialect) -> Script[dict[str, str]]:
     """Read `meta`; empty where the database has no such table."""
+    tables = yield from _our_tables(dialect)
+    return (yield from read_meta(dialect)) if "meta" in tables else {}
+
+
+def _our_tables(dialect: Dialect) -> Script[list[str]]:
+    """List the tables that the database has of the names of ours."""
+    among, names = dialect.one_of("table_name", TABLES)
     reply = yield Statement(
-        "SELECT COUNT(*) FROM information_schema.tables"
-        " WHERE table_schema = DATABASE() AND table_name = 'meta'"
+        "SELECT table_name FROM information_schema.tables"
+        f" WHERE table_schema = DATABASE() AND {among} ORDER BY table_name",
+        names,
     )
-    if not reply.rows[0][0]:
-        return {}
-    return (yield from read_meta(dialect))
+    return [str(row[0]) for row in reply.rows]
 
 
 def _take_steps(dialect: Dialect, cache: str, steps: Sequence[Step]) -> Script[int]:
@@ -86,6 +93,13 @@ def _take_steps(dialect: Dialect, cache: str, steps: Sequence[Step]) -> Script[i
     if reply.rows[0][0] != 1:
         raise SchemaError(
             f"{cache} is being migrated by someone else since {_LOCK_SECONDS} s. Try again later."
+        )
+    tables = yield from _our_tables(dialect)
+    if tables and "meta" not in tables:
+        # `meta` is made first: these are somebody else's, among which ours have no business.
+        raise SchemaError(
+            f"{cache} has tables of another program ({', '.join(tables)}). "
+            "Name a database of its own."
         )
     yield Statement(META_MYSQL)
     meta = yield from read_meta(dialect)
@@ -115,15 +129,15 @@ async def _refuse_foreign_text(connector: Connector) -> None:
     In latin1 Chinese is lost; in a case-insensitive collation two different keys are one.
     """
 
-    def find(_dialect: Dialect) -> Script[list[str]]:
+    def find(dialect: Dialect) -> Script[list[str]]:
+        among, names = dialect.one_of("table_name", TABLES)
+        fitting, collations = dialect.one_of("collation_name", _COLLATIONS)
         reply = yield Statement(
-            "SELECT CONCAT(table_name, '.', column_name, ' is ', collation_name)"
-            " FROM information_schema.columns WHERE table_schema = DATABASE()"
-            f" AND table_name IN ({', '.join('?' * len(TABLES))})"
-            f" AND collation_name NOT IN ({', '.join('?' * len(_COLLATIONS))}) ORDER BY 1",
-            (*TABLES, *_COLLATIONS),
+            "SELECT table_name, column_name, collation_name FROM information_schema.columns"
+            f" WHERE table_schema = DATABASE() AND {among} AND NOT {fitting} ORDER BY 1, 2",
+            (*names, *collations),
         )
-        return [str(row[0]) for row in reply.rows]
+        return [f"{table}.{column} is {collation}" for table, column, collation in reply.rows]
 
     wrong = await connector.read(find, doing="open")
     if wrong:
