@@ -137,6 +137,7 @@ async def open_run(
                 run_id=run.run_id,
                 task=taxonomy.task,
                 leases=sharing.leases,
+                is_dry_run=settings.dry_run,
             ),
             tally=Tally(run.run_id, cascade=settings.policy is Policy.CASCADE),
             reporter=reporter,

@@ -83,6 +83,32 @@ def test_four_rights_do_for_everything_but_making_the_tables(
         check_litter(home)
 
 
+def test_whoever_may_only_read_can_look_and_plan(
+    tmp_path: Path, photos: Path, mariadb: MariaDb, mysql_database: CacheDatabase, guest: str
+) -> None:
+    name = mysql_database.url.rpartition("/")[2]
+    with VendorProcess() as vendor:
+        machine(tmp_path / "a", mysql_database, vendor).summary(photos)
+        (photos / "new.jpg").write_bytes(make_jpeg(77))
+        mariadb.execute(f"REVOKE INSERT, UPDATE, DELETE ON {name}.* FROM guest@'127.0.0.1'")
+        reader = machine(tmp_path / "b", mysql_database, vendor, cache=guest)
+        finished, summary = reader.summary(photos, "--dry-run")
+        assert finished.exit_code == 0, finished
+        assert (summary["cached"], summary["pending"]) == (PHOTOS, 1)
+        for arguments in (
+            ("cache", "check", photos),
+            ("cache", "info"),
+            ("export", photos, "-o", tmp_path / "labels.csv"),
+            ("report", photos, "-o", tmp_path / "page.html"),
+            ("stats",),
+        ):
+            finished = reader.run(*arguments)
+            assert finished.exit_code == 0, finished
+        refused = reader.run("classify", photos)
+        assert refused.exit_code == 77, refused
+        assert vendor.summary()["requests"] == PHOTOS
+
+
 @pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
 def test_the_readmes_sql_makes_a_cache_that_machines_can_join(
     tmp_path: Path, photos: Path, mariadb: MariaDb, mysql_database: CacheDatabase, readme: str

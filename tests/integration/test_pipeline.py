@@ -896,8 +896,20 @@ async def test_a_dry_run_asks_nobody_claims_nothing_and_stores_nothing(
     assert (error, summary.status, summary.exit_code) == (None, "done", 0)
     assert counts(summary) == {"found": 5, "pending": 5}
     assert oracle.asked == []
-    for table in ("classification", "claim", "run", "request_log"):
+    for table in ("classification", "claim", "run", "request_log", "settlement"):
         assert lab.rows(f"SELECT * FROM {table}") == []
+
+
+async def test_a_dry_run_counts_the_hits_that_the_run_after_it_does_not(
+    lab: Lab, album: Path
+) -> None:
+    path = put(album, "a.jpg", 1)
+    await lab.store(**{hash_of(path): answer(category="foods")})
+    for dry_run in (True, False):
+        summary, error = await lab.classify(album, classifier=Oracle(), dry_run=dry_run)
+        assert error is None
+        assert counts(summary) == {"found": 1, "cached": 1}
+    assert lab.rows("SELECT hit_count FROM classification") == [(1,)]
 
 
 async def test_a_dry_run_names_what_cannot_be_read(lab: Lab, album: Path) -> None:

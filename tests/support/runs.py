@@ -200,6 +200,7 @@ class Lab:
         lease_seconds: float = 180.0,
         batch: int = 64,
         file_timeout_seconds: float = 60.0,
+        dry_run: bool = False,
     ) -> AsyncIterator[pipeline.Parts]:
         """Put one run together, as the composition root does."""
         self.runs += 1
@@ -242,6 +243,7 @@ class Lab:
                     run_id=run_id,
                     task=self.taxonomy.task,
                     leases=leases,
+                    is_dry_run=dry_run,
                 ),
                 tally=Tally(run_id),
                 reporter=RecordingReporter(),
@@ -267,6 +269,7 @@ class Lab:
         **options: Any,
     ) -> tuple[RunSummary, Exception | None]:
         """Do the whole job, from the run's row to its summary."""
+        options["dry_run"] = dry_run
         async with self.parts(*roots, classifier=classifier, **options) as parts:
             run = RunRow(parts.store.run_id, "lab", "0", Policy.HYBRID)
             terms = Terms(run, grace_seconds, fallback_ok=False, dry_run=dry_run)

@@ -7,7 +7,8 @@ written whatever happens upstream; what the cache cannot take goes to the spool.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import anyio
 from anyio import to_thread
@@ -42,6 +43,7 @@ class Store:
     run_id: str
     task: str
     leases: Leases | None = None
+    is_dry_run: bool = False
 
 
 async def persist(
@@ -58,7 +60,9 @@ async def persist(
             async for first in outcomes:
                 batch = [first, *_waiting(outcomes)]
                 settlement = settlement_of(batch, store.run_id, store.task)
-                if not settlement.is_empty:
+                if store.is_dry_run:
+                    await _count_hits(settlement, store)
+                elif not settlement.is_empty:
                     if not cache_lost:
                         cache_lost = not await _is_written(settlement, store, control)
                     if cache_lost:
@@ -92,6 +96,17 @@ async def _is_written(settlement: Settlement, store: Store, control: Control) ->
         control.fail(error)
         return False
     return True
+
+
+async def _count_hits(settlement: Settlement, store: Store) -> None:
+    """Write what a dry run has to write, where that may be: photos that the next run will know.
+
+    It claimed nothing, so there is nothing to release; and a cache that may only be read is
+    enough for it.
+    """
+    if settlement.hits:
+        with suppress(XintuError):
+            await store.cache.settle(replace(settlement, released=()))
 
 
 def settlement_of(batch: Sequence[Outcome], run_id: str, task: str) -> Settlement:
