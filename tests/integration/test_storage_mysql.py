@@ -28,6 +28,7 @@ from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.mysql import MysqlConnector
 from xintu_cli.storage.mysql_schema import take_missing_steps
 from xintu_cli.storage.schema import STEPS
+from xintu_cli.storage.statistics import read_statistics
 from xintu_cli.storage.urls import (
     migrate_cache,
     mysql_address,
@@ -204,6 +205,27 @@ async def test_a_lock_that_is_never_given_back_ends_the_call_and_not_the_cache(
         other.rollback()
         await cache.settle(answers(1, 2))
         assert len(await cache.look_up(TASK, "xintu", [photo(1), photo(2)])) == 2
+
+
+async def test_what_reads_whole_tables_may_take_longer_than_a_runs_calls(
+    mariadb: MariaDb, mysql_name: str, other: pymysql.Connection
+) -> None:
+    async with open_cache(mariadb.url(mysql_name)) as cache:
+        await cache.settle(answers(1, 2))
+    other.cursor().execute("LOCK TABLES classification WRITE")
+    found: list[object] = []
+
+    async def count(cache: SqlCache) -> None:
+        found.append((await cache.info()).sources)
+        found.append(len((await read_statistics(cache, TASK)).categories))
+
+    async with impatient(mariadb.url(mysql_name), 0.3) as cache, anyio.create_task_group() as group:
+        group.start_soon(count, cache)
+        # Both wait for the lock; only this one gives up.
+        with pytest.raises(CacheUnreachableError, match="no answer in time"):
+            await cache.look_up(TASK, "xintu", [photo(1)])
+        other.cursor().execute("UNLOCK TABLES")
+    assert found == [{"llm": 2, "manual": 0}, 1]
 
 
 async def test_many_writers_of_the_same_rows_all_succeed(mariadb: MariaDb, mysql_name: str) -> None:

@@ -39,9 +39,9 @@ class Line:
     def url(self) -> str:
         return self.inner.url
 
-    async def read(self, verb: Verb[T], *, doing: str) -> T:
+    async def read(self, verb: Verb[T], *, doing: str, is_long: bool = False) -> T:
         self._maybe_fail(doing)
-        return await self.inner.read(verb, doing=doing)
+        return await self.inner.read(verb, doing=doing, is_long=is_long)
 
     async def write(self, verb: Verb[T], *, doing: str) -> T:
         self._maybe_fail(doing)

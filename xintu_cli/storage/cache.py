@@ -122,7 +122,7 @@ class SqlCache:
 
     async def info(self) -> CacheInfo:
         """Count what is there."""
-        return await self.connector.read(self._info, doing="read from")
+        return await self.connector.read(self._info, doing="read from", is_long=True)
 
     async def answers(self, task: str | None = None) -> AsyncIterator[tuple[str, CachedAnswer]]:
         """Stream (task, answer) of every classification, in key order; flat memory."""
@@ -136,12 +136,13 @@ class SqlCache:
             after = page[-1][0]
 
     def _info(self, dialect: Dialect) -> Script[CacheInfo]:
-        rows = {}
-        for table in TABLES:
-            reply = yield Statement(f"SELECT COUNT(*) FROM {table}")
-            rows[table] = int(reply.rows[0][0])
+        # By source first: the largest table need not be read twice.
         reply = yield Statement("SELECT source, COUNT(*) FROM classification GROUP BY source")
         sources = {str(source): int(count) for source, count in reply.rows}
+        rows = {TABLES[0]: sum(sources.values())}
+        for table in TABLES[1:]:
+            reply = yield Statement(f"SELECT COUNT(*) FROM {table}")
+            rows[table] = int(reply.rows[0][0])
         reply = yield Statement("SELECT COUNT(DISTINCT image_hash) FROM manual_label")
         sources[Source.MANUAL.value] = int(reply.rows[0][0])
         meta = yield from clock.read_meta(dialect)

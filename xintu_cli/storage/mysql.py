@@ -34,7 +34,9 @@ _CONNECTIONS = 6
 """A run has one call each of look-up, feed and persist at a time, and now and then another."""
 _QUERY_SECONDS = 30.0
 _RENEWAL_SECONDS = 15.0
-_MIGRATION_SECONDS = 3_600.0
+_LONG_SECONDS = 3_600.0
+"""For what reads or changes whole tables: a server of the smallest kind reads a million answers
+in 2 s, and `stats` reads them six times."""
 _TRIES = 4
 
 
@@ -59,31 +61,32 @@ class MysqlConnector:
         """Close the connections."""
         await self._connections.close()
 
-    async def read(self, verb: Verb[T], *, doing: str) -> T:
+    async def read(self, verb: Verb[T], *, doing: str, is_long: bool = False) -> T:
         """Run a script statement by statement; each sees what is committed by then."""
-        return await self._repeat(verb, doing, is_write=False)
+        seconds = _LONG_SECONDS if is_long else self._query_seconds
+        return await self._repeat(verb, doing, seconds, is_write=False)
 
     async def write(self, verb: Verb[T], *, doing: str) -> T:
         """Run a script as one transaction."""
-        return await self._repeat(verb, doing, is_write=True)
+        return await self._repeat(verb, doing, self._query_seconds, is_write=True)
 
     async def shrink(self) -> None:
         """Do nothing: InnoDB fills the gaps again, and a rebuild is the server's owner's affair."""
 
-    async def _repeat(self, verb: Verb[T], doing: str, *, is_write: bool) -> T:
+    async def _repeat(self, verb: Verb[T], doing: str, seconds: float, *, is_write: bool) -> T:
         """Run until the database lets it: deadlocks and lost connections are everyday life."""
         with mysql_errors(self.url, doing=doing):
             for attempt in range(1, _TRIES):
                 try:
-                    return await self._once(verb, is_write=is_write, fresh=attempt > 1)
+                    return await self._once(verb, seconds, is_write=is_write, fresh=attempt > 1)
                 except err.Error as error:
                     if not is_contended(error) and not is_lost(error):
                         raise
                 await anyio.sleep(random.uniform(0.0, 0.05 * 2**attempt))
-            return await self._once(verb, is_write=is_write, fresh=True)
+            return await self._once(verb, seconds, is_write=is_write, fresh=True)
 
-    async def _once(self, verb: Verb[T], *, is_write: bool, fresh: bool) -> T:
-        with anyio.fail_after(self._query_seconds, shield=is_write):
+    async def _once(self, verb: Verb[T], seconds: float, *, is_write: bool, fresh: bool) -> T:
+        with anyio.fail_after(seconds, shield=is_write):
             async with self._connections.connection(fresh=fresh) as connection:
                 if not is_write:
                     return await connection.run(verb(MYSQL))
@@ -111,7 +114,7 @@ async def open_cache(
 async def migrate(url: str) -> int:
     """Create the tables or take them through the steps they lack; return how many those were."""
     address = with_credentials(mysql_address(url))
-    connector = MysqlConnector(address, query_seconds=_MIGRATION_SECONDS)
+    connector = MysqlConnector(address, query_seconds=_LONG_SECONDS)
     try:
         return await take_missing_steps(connector)
     finally:

@@ -165,9 +165,10 @@ class _PatientConnector:
         """Where the database is, without any secret."""
         return self._inner.url
 
-    async def read(self, verb: Verb[T], *, doing: str) -> T:
+    async def read(self, verb: Verb[T], *, doing: str, is_long: bool = False) -> T:
         """Run a script that only reads."""
-        return await self._caller.patiently(partial(self._inner.read, verb, doing=doing))
+        read = partial(self._inner.read, verb, doing=doing, is_long=is_long)
+        return await self._caller.patiently(read)
 
     async def write(self, verb: Verb[T], *, doing: str) -> T:
         """Run a script as one transaction."""

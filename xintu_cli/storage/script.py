@@ -56,8 +56,11 @@ class Connector(Protocol):
     def url(self) -> str:
         """Where the database is, without any secret."""
 
-    async def read(self, verb: Verb[T], *, doing: str) -> T:
-        """Run a script that only reads; `doing` completes "cannot … the cache"."""
+    async def read(self, verb: Verb[T], *, doing: str, is_long: bool = False) -> T:
+        """Run a script that only reads; `doing` completes "cannot … the cache".
+
+        `is_long`: it reads whole tables, and may take as long as they are large.
+        """
 
     async def write(self, verb: Verb[T], *, doing: str) -> T:
         """Run a script as one transaction."""

@@ -36,7 +36,8 @@ T = TypeVar("T")
 _READ_SECONDS = 60.0
 _WRITE_SECONDS = localfile.BUSY_SECONDS + 15.0
 _CLOSE_SECONDS = 5.0
-_SHRINK_SECONDS = 600.0
+_LONG_SECONDS = 3_600.0
+"""For what reads or rewrites the whole file, however large it is."""
 _FEW_PAGES = 256
 """A megabyte is not worth rewriting a file for."""
 _CACHE_KIB = 32_768
@@ -133,9 +134,10 @@ class SqliteConnector:
             with anyio.move_on_after(_CLOSE_SECONDS, shield=True), _errors(self.path, "close"):
                 await connection.close()
 
-    async def read(self, verb: Verb[T], *, doing: str) -> T:
+    async def read(self, verb: Verb[T], *, doing: str, is_long: bool = False) -> T:
         """Run a script on the reader; it sees one state of the database."""
-        return await self._run(self._reader, partial(_read, verb=verb), doing, _READ_SECONDS)
+        seconds = _LONG_SECONDS if is_long else _READ_SECONDS
+        return await self._run(self._reader, partial(_read, verb=verb), doing, seconds)
 
     async def write(self, verb: Verb[T], *, doing: str) -> T:
         """Run a script as one transaction on the writer."""
@@ -143,7 +145,7 @@ class SqliteConnector:
 
     async def shrink(self) -> None:
         """Rewrite a file that is half empty; below that the gaps are filled again soon enough."""
-        await self._run(self._writer, _vacuum_if_half_empty, "shrink", _SHRINK_SECONDS)
+        await self._run(self._writer, _vacuum_if_half_empty, "shrink", _LONG_SECONDS)
 
     async def _run(
         self,

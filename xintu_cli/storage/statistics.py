@@ -183,7 +183,9 @@ async def read_statistics(
     With `taxonomy`, what people have said under that name is believed first.
     """
     return await cache.connector.read(
-        partial(_statistics, task=task, taxonomy=taxonomy, days=days), doing="read from"
+        partial(_statistics, task=task, taxonomy=taxonomy, days=days),
+        doing="read from",
+        is_long=True,
     )
 
 

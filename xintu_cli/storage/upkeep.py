@@ -69,7 +69,7 @@ class TaskLine:
 
 async def read_tasks(cache: SqlCache) -> list[TaskLine]:
     """Return the tasks that the cache has answers to, the fullest first."""
-    return await cache.connector.read(_tasks, doing="read from")
+    return await cache.connector.read(_tasks, doing="read from", is_long=True)
 
 
 def _tasks(_dialect: Dialect) -> Script[list[TaskLine]]:
@@ -120,7 +120,7 @@ async def check(cache: SqlCache) -> list[str]:
 
     Raises `DamagedError` where a file is damaged: what a run reads there, or misses, is chance.
     """
-    damage, odd = await cache.connector.read(_check, doing="check")
+    damage, odd = await cache.connector.read(_check, doing="check", is_long=True)
     if damage:
         told = "; ".join(line for text in damage for line in text.splitlines()[:3])
         raise DamagedError(
@@ -180,7 +180,7 @@ class _Sweep:
         """
         if self._dry_run:
             count = partial(_count, table=table, condition=condition, values=values)
-            return await self._cache.connector.read(count, doing="read from")
+            return await self._cache.connector.read(count, doing="read from", is_long=True)
         deleted, after = 0, first
         while after is not None:
             some, after = await self._cache.connector.write(
