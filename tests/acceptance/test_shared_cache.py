@@ -166,6 +166,26 @@ def test_no_table_holds_a_path_a_user_a_picture_or_a_description_kept_at_home(
     assert "/9j/" not in stored, "a JPEG in base64"
 
 
+def test_a_laptops_descriptions_stay_on_it_when_its_cache_is_copied_to_a_server(
+    tmp_path: Path, photos: Path, mysql_database: CacheDatabase
+) -> None:
+    description = {"category": "pets", "confidence": 0.9, "description": "canary-description"}
+    at_home = f"sqlite:///{tmp_path / 'laptop.db'}"
+    with VendorProcess({"answer": description}) as vendor:
+        home = machine(tmp_path / "a", mysql_database, vendor, share_descriptions="false")
+        before = {"XINTU_CACHE": at_home, "XINTU_SHARE_DESCRIPTIONS": "true"}
+        assert home.run("classify", photos, env=before).exit_code == 0
+        copied = home.run("cache", "copy", at_home, mysql_database.url)
+        assert copied.exit_code == 0, copied
+        assert "canary" not in everything(mysql_database, TABLES)
+        exported = home.run("export", photos, "-o", "-", "--format", "csv")
+        assert exported.stdout.count("canary-description") == PHOTOS
+        shared = home.run(
+            "cache", "copy", at_home, mysql_database.url, env={"XINTU_SHARE_DESCRIPTIONS": "true"}
+        )
+        assert shared.exit_code == 0, shared
+
+
 OTHER_LIST = """
 name = "other"
 fallback = "rest"

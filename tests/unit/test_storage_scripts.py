@@ -79,7 +79,7 @@ def test_upserts_say_the_same_in_both_dialects() -> None:
 
 
 def test_a_page_follows_its_key_column_by_column() -> None:
-    script = keyset.page("t", ("a", "b"), ("a", "b", "c"), ("1", "2", "3"), only={"d": "4"})
+    script = keyset.page("t", ("a", "b"), ("a", "b", "c"), ("1", "2", "3"), only={"d = ?": "4"})
     statement = next(script)
     assert statement.sql == (
         "SELECT a, b FROM t WHERE a >= ? AND (a > ? OR (a = ? AND (b > ? OR (b = ? AND (c > ?)))))"

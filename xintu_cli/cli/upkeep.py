@@ -19,7 +19,7 @@ from xintu_cli.locations import expand_home
 from xintu_cli.reporting.escape import display_text
 from xintu_cli.reporting.figures import counted, money
 from xintu_cli.reporting.phrases import speaker
-from xintu_cli.storage.copying import copy_cache
+from xintu_cli.storage.copying import copy_cache, copy_descriptions
 from xintu_cli.storage.upkeep import Pruned, PruneRules, TaskLine, prune, read_tasks
 from xintu_cli.storage.urls import masked, migrate_cache, open_cache, sqlite_path
 from xintu_cli.workspace import find_model
@@ -130,16 +130,22 @@ def copy_answers(session: Session, source: str, target: str) -> None:
     """Copy one cache into another, with progress."""
     _check_pair(source, target)
     with shown_progress(session, "copying") as advance:
-        done = anyio.run(_copy, source, target, advance)
+        done = anyio.run(_copy, session, source, target, advance)
     if not session.workspace.settings.quiet:
         say(f"{counted(done, 'row')} copied to {display_text(masked(target))}")
 
 
-async def _copy(source: str, target: str, advance: Advance) -> int:
+async def _copy(session: Session, source: str, target: str, advance: Advance) -> int:
+    workspace = session.workspace
+    shares = workspace.settings.share_descriptions or target.startswith("sqlite:")
     async with open_cache(source) as from_, open_cache(target) as to:
         if from_.cache_id == to.cache_id:
             raise UsageError(_SAME.format(url=from_.url))
-        return await copy_cache(from_, to, progress=advance)
+        if not shares:
+            at_home = f"sqlite:///{workspace.locations.descriptions_file}"
+            async with open_cache(at_home) as home:
+                await copy_descriptions(from_, home)
+        return await copy_cache(from_, to, progress=advance, with_descriptions=shares)
 
 
 _SAME = "{url} is FROM and TO. Name two caches."

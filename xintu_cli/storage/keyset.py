@@ -15,13 +15,15 @@ def page(
     *,
     only: Mapping[str, str],
 ) -> Script[Sequence[Row]]:
-    """Read the next `BATCH` rows whose key follows `after` and whose columns equal `only`'s.
+    """Read the next `BATCH` rows whose key follows `after` and that meet `only`'s conditions.
+
+    Each of those has one `?`, and its value beside it.
 
     Spelled out, because MySQL does not use the index for `(a, b) > (?, ?)`; the first
     comparison repeats what follows from the rest, for the same reason.
     """
     condition, values = _follows(key, after)
-    further = "".join(f" AND {column} = ?" for column in only)
+    further = "".join(f" AND {each}" for each in only)
     reply = yield Statement(
         f"SELECT {', '.join(columns)} FROM {table} WHERE {key[0]} >= ? AND ({condition}){further}"
         f" ORDER BY {', '.join(key)} LIMIT {BATCH}",

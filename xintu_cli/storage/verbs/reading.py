@@ -151,6 +151,6 @@ def answers_page(
         (*CLASSIFICATION_KEY, *_ANSWER),
         CLASSIFICATION_KEY,
         after,
-        only={"task": task} if task is not None else {},
+        only={"task = ?": task} if task is not None else {},
     )
     return [((row[0], row[1], row[2]), cached_answer(row[3:])) for row in rows]
