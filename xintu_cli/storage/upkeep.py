@@ -5,10 +5,8 @@ Nothing that was paid for and nobody's word is deleted, unless a task is named.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any
 
 from xintu_cli.errors import DamagedError
 from xintu_cli.records import Source
@@ -92,19 +90,15 @@ async def prune(cache: SqlCache, rules: PruneRules, *, dry_run: bool = False) ->
 
     delete = _Sweep(cache, dry_run=dry_run)
     pruned = Pruned(
-        request_log=await delete.rows(
-            "request_log", "id", "created_at < ?", (before(rules.log_days),), first=-1
-        ),
-        settlement=await delete.rows(
+        request_log=await delete.older("request_log", "id", "created_at", before(rules.log_days)),
+        settlement=await delete.older(
             "settlement",
             "settlement_id",
-            "settled_at < ?",
-            (before(max(rules.log_days, _KEEP_SETTLEMENTS_DAYS)),),
+            "settled_at",
+            before(max(rules.log_days, _KEEP_SETTLEMENTS_DAYS)),
         ),
-        claim=await delete.rows(
-            "claim", "image_hash", "expires_at < ?", (before(_KEEP_CLAIMS_DAYS),)
-        ),
-        refusal=await delete.rows("refusal", "image_hash", "retry_after < ?", (now,)),
+        claim=await delete.older("claim", "image_hash", "expires_at", before(_KEEP_CLAIMS_DAYS)),
+        refusal=await delete.older("refusal", "image_hash", "retry_after", now),
         local_answers=await delete.answers(
             f"source = '{Source.LOCAL}' AND model <> ?", rules.local_model
         ),
@@ -165,58 +159,83 @@ class _Sweep:
         self._cache = cache
         self._dry_run = dry_run
 
-    async def answers(self, condition: str, value: str | None) -> int:
-        """Delete classifications; none where the rule is not given."""
-        if value is None:
-            return 0
-        return await self.rows("classification", "image_hash", condition, (value,))
+    async def older(self, table: str, key: str, column: str, moment: str) -> int:
+        """Delete the rows whose `column` is before a moment, the oldest first: its index has them.
 
-    async def rows(
-        self, table: str, key: str, condition: str, values: Sequence[str] = (), *, first: Any = ""
-    ) -> int:
-        """Delete the rows of a table that meet a condition; return how many.
-
-        `key` is the first column of the table's key, `first` what all its values follow.
+        In the order of the key each page would sort all that is left to delete.
         """
+        condition = f"{column} < ?"
         if self._dry_run:
-            count = partial(_count, table=table, condition=condition, values=values)
-            return await self._cache.connector.read(count, doing="read from", is_long=True)
-        deleted, after = 0, first
-        while after is not None:
-            some, after = await self._cache.connector.write(
-                partial(
-                    _delete_page,
-                    table=table,
-                    key=key,
-                    condition=condition,
-                    values=values,
-                    after=after,
-                ),
+            return await self._count(table, condition, moment)
+        deleted, goes_on = 0, True
+        while goes_on:
+            some, goes_on = await self._cache.connector.write(
+                partial(_delete_oldest, table=table, key=key, column=column, moment=moment),
                 doing="prune",
             )
             deleted += some
         return deleted
 
+    async def answers(self, condition: str, value: str | None) -> int:
+        """Delete classifications in the order of their images; none where no value is given."""
+        if value is None:
+            return 0
+        if self._dry_run:
+            return await self._count("classification", condition, value)
+        deleted, after = 0, ""
+        while True:
+            some, after = await self._cache.connector.write(
+                partial(_delete_answers, condition=condition, value=value, after=after),
+                doing="prune",
+            )
+            deleted += some
+            if not after:
+                return deleted
 
-def _count(_dialect: Dialect, *, table: str, condition: str, values: Sequence[str]) -> Script[int]:
-    reply = yield Statement(f"SELECT COUNT(*) FROM {table} WHERE {condition}", values)
+    async def _count(self, table: str, condition: str, value: str) -> int:
+        count = partial(_count, table=table, condition=condition, value=value)
+        return await self._cache.connector.read(count, doing="read from", is_long=True)
+
+
+def _count(_dialect: Dialect, *, table: str, condition: str, value: str) -> Script[int]:
+    reply = yield Statement(f"SELECT COUNT(*) FROM {table} WHERE {condition}", (value,))
     return int(reply.rows[0][0])
 
 
-def _delete_page(
-    dialect: Dialect, *, table: str, key: str, condition: str, values: Sequence[str], after: Any
-) -> Script[tuple[int, Any]]:
-    """Delete the next page of rows; return how many, and the key to go on from (None: done)."""
+def _delete_oldest(
+    dialect: Dialect, *, table: str, key: str, column: str, moment: str
+) -> Script[tuple[int, bool]]:
+    """Delete the next page of old rows; return how many, and whether there may be more.
+
+    `key` is the first column of the table's key.
+    """
     reply = yield Statement(
-        f"SELECT DISTINCT {key} FROM {table} WHERE {key} > ? AND {condition}"
-        f" ORDER BY {key} LIMIT {BATCH}",
-        (after, *values),
+        f"SELECT {key} FROM {table} WHERE {column} < ? ORDER BY {column} LIMIT {BATCH}", (moment,)
     )
-    keys = [row[0] for row in reply.rows]
-    if not keys:
-        return 0, None
-    among, listed = dialect.one_of(key, keys)
+    if not reply.rows:
+        return 0, False
+    goes_on = len(reply.rows) == BATCH
+    among, listed = dialect.one_of(key, sorted({row[0] for row in reply.rows}))
     reply = yield Statement(
-        f"DELETE FROM {table} WHERE {condition} AND {among}", (*values, *listed)
+        f"DELETE FROM {table} WHERE {column} < ? AND {among}", (moment, *listed)
     )
-    return reply.touched, keys[-1] if len(keys) == BATCH else None
+    return reply.touched, goes_on
+
+
+def _delete_answers(
+    dialect: Dialect, *, condition: str, value: str, after: str
+) -> Script[tuple[int, str]]:
+    """Delete the answers about the next images; return how many, and the last image ("": done)."""
+    reply = yield Statement(
+        "SELECT DISTINCT image_hash FROM classification"
+        f" WHERE image_hash > ? AND {condition} ORDER BY image_hash LIMIT {BATCH}",
+        (after, value),
+    )
+    images = [row[0] for row in reply.rows]
+    if not images:
+        return 0, ""
+    among, listed = dialect.one_of("image_hash", images)
+    reply = yield Statement(
+        f"DELETE FROM classification WHERE {condition} AND {among}", (value, *listed)
+    )
+    return reply.touched, images[-1] if len(images) == BATCH else ""
