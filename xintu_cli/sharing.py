@@ -28,12 +28,19 @@ if TYPE_CHECKING:
     from xintu_cli.resilience.compose import Surroundings
 
 
+_MOST_CLAIMED = 64
+_CLAIMED_PER_CALL = 4
+"""What is sent in a few seconds: the rest is left to other machines, and to those that come after
+a run that dies. The next are claimed while these are on their way."""
+
+
 @dataclass(slots=True)
 class Sharing:
     """One run's side of the sharing; `lease_seconds` is 0 where nothing is paid for."""
 
     run: RunRow
     lease_seconds: float
+    concurrency: int
     outage: Outage
     book: LeaseBook
     notice: Notice
@@ -55,6 +62,7 @@ class Sharing:
             self.run.host,
             needed=self.leases is not None,
             lease_seconds=self.lease_seconds,
+            batch=min(_MOST_CLAIMED, _CLAIMED_PER_CALL * self.concurrency),
             leases=self.leases,
             refused=self.refused,
         )
@@ -96,7 +104,8 @@ def share(
         notice=notice,
         hurried=lambda: control.stopping,
     )
-    return Sharing(run, lease_seconds, outage, LeaseBook(seconds=lease_seconds), notice)
+    book = LeaseBook(seconds=lease_seconds)
+    return Sharing(run, lease_seconds, workspace.settings.concurrency, outage, book, notice)
 
 
 def outlasting(cache: SqlCache, sharing: Sharing, workspace: Workspace) -> OutlastingCache:

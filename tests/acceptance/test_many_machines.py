@@ -27,6 +27,7 @@ from tests.support.vendor_process import VendorProcess
 PHOTOS = int(os.environ.get("XINTU_TEST_PHOTOS", "160"))
 KILLS = int(os.environ.get("XINTU_TEST_KILLS", "3"))
 IN_FLIGHT = 4
+FEW = 40
 LATENCY = {"latency_seconds": 0.03}
 LEASE_SECONDS = 5
 CLASSIFY = ("--concurrency", str(IN_FLIGHT), "--summary", "-")
@@ -98,6 +99,24 @@ def test_f3_f4_two_runs_at_once_pay_for_every_photo_once(
     assert count(database, "request_log") == PHOTOS
 
 
+@pytest.mark.row("F3", "F4")
+def test_f3_f4_a_few_photos_are_shared_too(
+    tmp_path: Path, albums: list[Path], database: CacheDatabase
+) -> None:
+    """A run claims what it sends in a few seconds, not all that there is."""
+    for number, path in enumerate(sorted(albums[0].rglob("*.jpg"))):
+        if number >= FEW:
+            path.unlink()
+            (albums[1] / path.relative_to(albums[0])).unlink()
+    with VendorProcess({"latency_seconds": 0.3, "together": IN_FLIGHT + 1}) as vendor:
+        homes = [machine(tmp_path / name, database, vendor) for name in "ab"]
+        with start(homes[0], albums[0]) as one, start(homes[1], albums[1]) as two:
+            ends = [run.finish(PATIENCE_SECONDS) for run in (one, two)]
+        assert [finished.exit_code for finished in ends] == [0, 0]
+        assert sorted(finished.json()["llm"] > 0 for finished in ends) == [True, True]
+        assert vendor.summary()["requests"] == FEW
+
+
 @pytest.mark.row("F8")
 def test_f8_a_machine_whose_clock_is_an_hour_off_pays_for_nothing_twice(
     tmp_path: Path,
@@ -167,7 +186,8 @@ def test_e5_a_run_that_was_stopped_beyond_its_lease_sends_nothing_on_it(
             for name in "ab"
         )
         with start(sleeper, albums[0]) as stopped:
-            vendor.wait_for(PHOTOS // 10)
+            # In the middle of what it has claimed.
+            vendor.wait_for(PHOTOS // 8)
             stop_outside_a_transaction(stopped, database)
             assert count(database, "claim") > IN_FLIGHT, "more than could be in flight"
             # It waits for the sleeper's claims, and takes them over once they have run out.
