@@ -166,6 +166,46 @@ def test_no_table_holds_a_path_a_user_a_picture_or_a_description_kept_at_home(
     assert "/9j/" not in stored, "a JPEG in base64"
 
 
+@pytest.mark.row("D13")
+def test_stats_leave_out_what_xintu_never_wrote(
+    tmp_path: Path, photos: Path, database: CacheDatabase
+) -> None:
+    with VendorProcess() as vendor:
+        home = machine(tmp_path / "a", database, vendor)
+        home.summary(photos)
+        for number, change in enumerate(
+            ("source = 'admin'", "confidence = 7.5", "hit_count = 3, currency = '\x1b[3'")
+        ):
+            (image,) = database.fetch(
+                f"SELECT image_hash FROM classification ORDER BY 1 LIMIT 1 OFFSET {number}"
+            )[0]
+            database.fetch(f"UPDATE classification SET {change} WHERE image_hash = '{image}'")
+        database.fetch(
+            "INSERT INTO daily (day, provider, model, source)"
+            " VALUES ('2026-01-01', '\x1b[31m', '[red]', 'llm')"
+        )
+        database.fetch(
+            "INSERT INTO run (run_id, host, version, policy, started_at, status)"
+            " VALUES ('1', '\x1b[31m', '1', '\x1b[31m', '2026-01-01 00:00:00.000', '\x1b[31m')"
+        )
+        if database.kind == "sqlite":
+            # SQLite stores any type in any column.
+            database.fetch(
+                "INSERT INTO run (run_id, host, version, policy, started_at, found, cost)"
+                " VALUES ('2', X'ff', 1, '', 'yesterday', 'many', 'free')"
+            )
+            database.fetch(
+                "INSERT INTO daily (day, provider, model, source, attempts)"
+                " VALUES ('yesterday', X'ff', 2, 'llm', 'many')"
+            )
+            database.fetch("UPDATE classification SET hit_count = 'lots' WHERE hit_count = 0")
+            database.fetch("UPDATE request_log SET latency_ms = 'slow', outcome = X'ff'")
+        for arguments in (("stats",), ("stats", "--days", "3"), ("stats", "--json")):
+            finished = home.run(*arguments)
+            assert finished.exit_code == 0, finished
+            check_streams(finished)
+
+
 def test_a_laptops_descriptions_stay_on_it_when_its_cache_is_copied_to_a_server(
     tmp_path: Path, photos: Path, mysql_database: CacheDatabase
 ) -> None:

@@ -31,7 +31,8 @@ from xintu_cli.reporting.layout import (
 from xintu_cli.reporting.lossy import LossyStream
 from xintu_cli.reporting.phrases import speaker
 from xintu_cli.reporting.stats_phrases import StatsPhrase
-from xintu_cli.storage.statistics import ProviderLine, RunLine
+from xintu_cli.storage.run_lines import RunLine
+from xintu_cli.storage.statistics import ProviderLine
 from xintu_cli.storage.totals import Totals
 from xintu_cli.taxonomy import Taxonomy
 
@@ -286,7 +287,7 @@ class _View:
         answered = counts["cached"] + counts["llm"] + counts["local"]
         yield f"  {_local_time(run.started_at)}"
         yield display_text(run.host)
-        yield f"{run.policy}, {run.status}"
+        yield display_text(f"{run.policy}, {run.status}")
         yield f"{counts['found']:,}"
         yield percent(counts["cached"], answered) if answered else ""
         yield duration(run.seconds, self._say) if run.finished_at else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xintu_cli.money import Estimate
 from xintu_cli.records import ProviderState
+from xintu_cli.reporting.escape import display_text
 from xintu_cli.reporting.phrases import Phrase, Say
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -61,7 +62,7 @@ def money(amount: float | None, currency: str, say: Say) -> str:
     if amount is None:
         return say(Phrase.UNKNOWN_PRICE)
     digits = 2 if amount >= 1 or amount == 0 else 4
-    return f"{amount:,.{digits}f} {currency}".rstrip()
+    return f"{amount:,.{digits}f} {display_text(currency)}".rstrip()
 
 
 def trouble_of(state: ProviderState, now: float, say: Say) -> str:

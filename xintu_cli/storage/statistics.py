@@ -1,5 +1,7 @@
 """What a cache can tell about the past: for `stats`, estimates and the report.
 
+Rows that somebody else wrote, with values that xintu never writes, are left out.
+
 Moments are UTC texts of the database; `since` is "" for all time. Sums of money are per
 currency; a call whose price was unknown is counted in `unpriced`, never as 0.
 """
@@ -12,12 +14,11 @@ from functools import partial
 from xintu_cli.records import Reason, Source
 from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.dialect import Dialect
-from xintu_cli.storage.schema import RUN_COLUMNS, RUN_COUNTS
+from xintu_cli.storage.run_lines import DayLine, RunLine, daily_runs, is_number, recent_runs
 from xintu_cli.storage.script import Script, Statement
 from xintu_cli.storage.totals import ALL_TIME, first_moment, run_totals, since_days
 from xintu_cli.storage.verbs.clock import clock
 
-_RECENT_RUNS = 20
 _MOST_HIT = 10
 _USAGE_CALLS = 1_000
 _RANKED_CALLS = 100_000
@@ -31,37 +32,6 @@ _NO_LLM_SPOKE = (
     "NOT EXISTS (SELECT 1 FROM classification other WHERE other.image_hash = said.image_hash"
     f" AND other.task = said.task AND other.source = '{Source.LLM}')"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class RunLine:
-    """One run; `counts` are named as in `RunSummary`."""
-
-    run_id: str
-    host: str
-    version: str
-    policy: str
-    started_at: str
-    finished_at: str | None
-    status: str
-    exit_code: int | None
-    cost: float | None
-    currency: str
-    seconds: float
-    counts: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class DayLine:
-    """One day's runs: photos found, and how they were answered."""
-
-    day: str
-    runs: int
-    found: int
-    cached: int
-    llm: int
-    local: int
-    failed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +178,8 @@ def _statistics(
         runs=totals.runs,
         counts=dict(totals.counts),
         seconds=totals.seconds,
-        recent_runs=(yield from _recent_runs(start)),
-        days=(yield from _days(start)),
+        recent_runs=(yield from recent_runs(start)),
+        days=(yield from daily_runs(start)),
         categories=(yield from _categories(task, taxonomy, start)),
         providers=(yield from _providers(start)),
         failures=(yield from _failures(start)),
@@ -220,38 +190,13 @@ def _statistics(
     )
 
 
-def _recent_runs(start: str) -> Script[tuple[RunLine, ...]]:
-    columns = (
-        *("run_id", "host", "version", "policy", "started_at", "finished_at", "status"),
-        *("exit_code", "cost", "currency", "seconds"),
-    )
-    reply = yield Statement(
-        f"SELECT {', '.join((*columns, *RUN_COLUMNS))} FROM run WHERE started_at >= ?"
-        f" ORDER BY started_at DESC LIMIT {_RECENT_RUNS}",
-        (start,),
-    )
-    lines = []
-    for row in reply.rows:
-        counts = dict(zip(RUN_COUNTS, row[len(columns) :], strict=True))
-        lines.append(RunLine(**dict(zip(columns, row, strict=False)), counts=counts))
-    return tuple(lines)
-
-
-def _days(start: str) -> Script[tuple[DayLine, ...]]:
-    reply = yield Statement(
-        "SELECT DATE(started_at), COUNT(*), SUM(found), SUM(cached), SUM(llm), SUM(local),"
-        " SUM(failed) FROM run WHERE started_at >= ? GROUP BY DATE(started_at) ORDER BY 1",
-        (start,),
-    )
-    return tuple(DayLine(str(row[0]), *map(int, row[1:])) for row in reply.rows)
-
-
 def _categories(task: str, taxonomy: str, start: str) -> Script[tuple[CategoryLine, ...]]:
     reply = yield Statement(
         "SELECT category, source, COUNT(*) AS photos, AVG(confidence) FROM ("
         "SELECT said.category, said.source, said.confidence FROM classification said"
         f" WHERE said.task = ? AND said.created_at >= ? AND {_NOBODY_LABELLED}"
-        f" AND (said.source = '{Source.LLM}' OR {_NO_LLM_SPOKE})"
+        " AND said.confidence BETWEEN 0 AND 1"
+        f" AND (said.source = '{Source.LLM}' OR said.source = '{Source.LOCAL}' AND {_NO_LLM_SPOKE})"
         f" UNION ALL SELECT category, '{Source.MANUAL}', 1.0 FROM manual_label"
         " WHERE taxonomy = ? AND labelled_at >= ?) AS believed"
         " GROUP BY category, source ORDER BY photos DESC, category, source",
@@ -285,9 +230,9 @@ def _providers(start: str) -> Script[tuple[ProviderLine, ...]]:
         at = latencies.get((provider, model), {})
         lines.append(
             ProviderLine(
-                provider=provider,
-                model=model,
-                source=source,
+                provider=str(provider),
+                model=str(model),
+                source=str(source),
                 attempts=int(attempts),
                 ok=int(ok),
                 tokens_in=int(inward),
@@ -295,8 +240,8 @@ def _providers(start: str) -> Script[tuple[ProviderLine, ...]]:
                 cost=float(cost),
                 # A local model asks for nothing: that is a price.
                 unpriced=0 if source == Source.LOCAL else int(unpriced),
-                currency=currency,
-                mean_ms=float(latency_ms) / int(attempts),
+                currency=str(currency),
+                mean_ms=float(latency_ms) / max(int(attempts), 1),
                 p50_ms=at.get(50),
                 p90_ms=at.get(90),
                 p99_ms=at.get(99),
@@ -328,7 +273,8 @@ def _latencies(start: str) -> Script[dict[tuple[str, str], dict[int, float]]]:
     found: dict[tuple[str, str], dict[int, float]] = {}
     for provider, model, latency_ms, place, calls in reply.rows:
         for percent in _PERCENTILES:
-            if (place - 1) * 100 < calls * percent <= place * 100:
+            in_place = (place - 1) * 100 < calls * percent <= place * 100
+            if in_place and is_number(latency_ms):
                 found.setdefault((provider, model), {})[percent] = float(latency_ms)
     return found
 
@@ -341,7 +287,7 @@ def _failures(start: str) -> Script[tuple[FailureLine, ...]]:
         f"{since} GROUP BY provider, outcome ORDER BY 3 DESC, provider, outcome",
         values,
     )
-    return tuple(FailureLine(*row) for row in reply.rows)
+    return tuple(FailureLine(str(p), str(outcome), int(n)) for p, outcome, n in reply.rows)
 
 
 def _most_hit(task: str) -> Script[tuple[HitLine, ...]]:
@@ -351,7 +297,7 @@ def _most_hit(task: str) -> Script[tuple[HitLine, ...]]:
         f" AND hit_count > 0 ORDER BY hit_count DESC, last_hit_at DESC LIMIT {_MOST_HIT}",
         (task,),
     )
-    lines = (HitLine(*row) for row in reply.rows)
+    lines = (HitLine(str(i), str(c), str(s), n) for i, c, s, n in reply.rows if is_number(n))
     return tuple(sorted(lines, key=lambda line: (-line.hits, line.image_hash)))
 
 
@@ -362,7 +308,7 @@ def _saved(task: str) -> Script[tuple[Saved, ...]]:
         " GROUP BY currency ORDER BY currency",
         (task,),
     )
-    return tuple(Saved(int(calls), float(cost), currency) for calls, cost, currency in reply.rows)
+    return tuple(Saved(int(calls), float(cost), str(unit)) for calls, cost, unit in reply.rows)
 
 
 def _agreement(task: str) -> Script[Agreement]:
