@@ -54,6 +54,17 @@ async def test_an_expired_claim_is_taken_over_and_its_owner_loses_it(
     assert await cache.expired_claims() == 0
 
 
+async def test_a_claim_that_would_never_end_is_taken_over(
+    cache: SqlCache, database: CacheDatabase
+) -> None:
+    """The database's clock was wrong, or somebody else wrote it: nobody could wait for it."""
+    await claim(cache, [CAT, DOG], OTHER_RUN, seconds=86_400)
+    database.fetch(
+        f"UPDATE claim SET expires_at = '9999-12-31 00:00:00.000' WHERE image_hash = '{CAT}'"
+    )
+    assert {CAT} == await claim(cache, [CAT, DOG], RUN)
+
+
 async def test_a_released_claim_is_free(cache: SqlCache) -> None:
     await claim(cache, [CAT, DOG], RUN)
     await cache.release(TASK, [CAT], run_id=RUN)

@@ -10,6 +10,10 @@ from xintu_cli.storage.script import Script, Statement, batches
 from xintu_cli.storage.verbs.clock import clock, later
 from xintu_cli.storage.verbs.texts import HOST_LENGTH, storable
 
+_LONGEST_SECONDS = 2 * 86_400.0
+"""No lease is longer: a claim beyond was made while the database's clock was wrong, or by somebody
+else. Nobody waits for its end."""
+
 
 def claim(
     dialect: Dialect, task: str, hashes: Sequence[str], run_id: str, host: str, seconds: float
@@ -21,6 +25,7 @@ def claim(
     """
     now = yield from clock(dialect)
     until = later(now, seconds=seconds)
+    never = later(now, seconds=_LONGEST_SECONDS)
     name = storable(host, HOST_LENGTH)
     ours: set[str] = set()
     for batch in batches(sorted(set(hashes))):
@@ -30,7 +35,10 @@ def claim(
                 ("image_hash", "task", "owner", "host", "expires_at"),
                 ("image_hash", "task"),
                 replace=("host", "owner", "expires_at"),
-                only_if=f"old.owner = new.owner OR old.expires_at < '{now}'",
+                only_if=(
+                    f"old.owner = new.owner OR old.expires_at < '{now}'"
+                    f" OR old.expires_at > '{never}'"
+                ),
             ),
             [(image_hash, task, run_id, name, until) for image_hash in batch],
             many=True,
