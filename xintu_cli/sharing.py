@@ -5,7 +5,7 @@ In: settings, how long a lease must last. Out: one object that the parts of a ru
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from xintu_cli.interfaces import Leases, Reporter
 from xintu_cli.records import Attempt, RunRow
+from xintu_cli.reporting.notices import Notice as Wait
+from xintu_cli.reporting.phrases import speaker
 from xintu_cli.resilience.lease import LeaseBook
 from xintu_cli.resilience.renewal import renewed_leases
 from xintu_cli.stages.claiming import ClaimRules
@@ -44,6 +46,8 @@ class Sharing:
     outage: Outage
     book: LeaseBook
     notice: Notice
+    waiting: Callable[[], None]
+    """Says that the rest is another run's."""
     refused: dict[str, frozenset[str]] = field(default_factory=dict)
     """Image to the providers that refused it lately; the feeder fills it."""
     abandoned: dict[str, tuple[Attempt, ...]] = field(default_factory=dict)
@@ -63,6 +67,7 @@ class Sharing:
             needed=self.leases is not None,
             lease_seconds=self.lease_seconds,
             batch=min(_MOST_CLAIMED, _CLAIMED_PER_CALL * self.concurrency),
+            waiting=self.waiting,
             leases=self.leases,
             refused=self.refused,
         )
@@ -104,8 +109,14 @@ def share(
         notice=notice,
         hurried=lambda: control.stopping,
     )
+
+    def tell_of_wait() -> None:
+        say = speaker(reporter.language)
+        reporter.notice(say(Wait.OTHERS_AT_WORK, seconds=lease_seconds))
+
     book = LeaseBook(seconds=lease_seconds)
-    return Sharing(run, lease_seconds, workspace.settings.concurrency, outage, book, notice)
+    concurrency = workspace.settings.concurrency
+    return Sharing(run, lease_seconds, concurrency, outage, book, notice, tell_of_wait)
 
 
 def outlasting(cache: SqlCache, sharing: Sharing, workspace: Workspace) -> OutlastingCache:

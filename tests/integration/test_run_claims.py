@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Semaphore
@@ -147,6 +147,27 @@ async def test_a_run_that_is_stopped_while_it_waits_for_another_leaves_the_photo
             await pipeline.run(parts)
         assert counts(parts.tally.summary("interrupted", 130, 1.0)) == {"found": 1, "pending": 1}
     assert lab.rows("SELECT owner FROM claim") == [(OTHER,)]
+
+
+async def test_a_run_that_can_only_wait_for_another_says_so_once(lab: Lab, photo: Path) -> None:
+    hashes, task = [hash_of(photo)], lab.taxonomy.task
+    await lab.cache.claim(task, hashes, run_id=OTHER, host="b", seconds=60)
+    lab.cache = cache = FaultyCache(lab.cache)
+    told: list[int] = []
+
+    async with lab.parts(photo.parent, classifier=Oracle(), claims=True) as parts:
+        rules = replace(parts.claims, waiting=lambda: told.append(cache.calls["claim"]))
+
+        async def give_back() -> None:
+            while cache.calls["claim"] < 6:
+                await cache.news.wait()
+            await cache.release(task, hashes, run_id=OTHER)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(give_back)
+            await pipeline.run(replace(parts, claims=rules))
+        assert counts(parts.tally.summary("done", 0, 1.0)) == {"found": 1, "llm": 1}
+    assert told == [3]
 
 
 async def test_what_was_sent_before_a_claim_was_lost_is_logged_and_its_refusal_remembered(

@@ -12,6 +12,10 @@ class Notice(Bilingual):
         "interrupted: finishing what is in flight, {seconds:g} s at most; once more stops at once",
         "已中断：正在完成进行中的照片，最多 {seconds:g} 秒；再按一次立即停止",
     )
+    OTHERS_AT_WORK = (
+        "another run is classifying the rest: waiting for it ({seconds:g} s at most if it died)",
+        "其余照片正由另一个任务分类，正在等待；若该任务已中断，最多等待 {seconds:g} 秒",
+    )
     NOTHING_BELOW = (
         "nothing was found below {root}. {hint}",
         "在 {root} 下没有找到任何文件。{hint}",

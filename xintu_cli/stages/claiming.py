@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from xintu_cli.interfaces import Leases
@@ -23,6 +23,8 @@ class ClaimRules:
     batch: int = 64
     """Tasks to claim at once: what the workers send in a few seconds, so that a run that
     dies holds up little."""
+    waiting: Callable[[], None] = lambda: None
+    """Called once a run that has nothing else to do has waited a while for another one's photos."""
     leases: Leases | None = None
     refused: dict[str, frozenset[str]] = field(default_factory=dict)
     """Filled here: image to the providers that refused it lately."""

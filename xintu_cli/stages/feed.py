@@ -25,6 +25,8 @@ from xintu_cli.stages.lookup import Shelves
 from xintu_cli.stages.seen import SeenImages
 
 LEFT_OVER_BATCH = 512
+_LOOKS_IN_VAIN = 3
+"""How often only photos of other runs are found before a person is told of it."""
 
 
 async def feed(
@@ -41,6 +43,7 @@ async def feed(
     # a minute ago must find that answer.
     refreshing = shelves.question.acceptance.refresh is Refresh.ALL
     asked = SeenImages()
+    in_vain = 0
     async with tasks, outcomes:
         while not control.feeding_stopped:
             # Both are read before the backlog is: what happens meanwhile is not missed.
@@ -61,6 +64,10 @@ async def feed(
                 theirs = list(at_hand.values())
                 if theirs:
                     await to_thread.run_sync(backlog.give_back, theirs, limiter=control.disk)
+            if taken and len(theirs) == len(taken) and control.in_flight == 0:
+                in_vain += 1
+                if in_vain == _LOOKS_IN_VAIN:
+                    claims.rules.waiting()
             if len(theirs) == len(taken):
                 with anyio.move_on_after(claims.rules.look_again_seconds if taken else None):
                     await news.wait()
