@@ -99,6 +99,11 @@ async def test_a_wrong_url_is_told_without_its_password(url: str, words: str) ->
         ("mysql://me:hun@ter2@db/x", "mysql://me:***@db/x"),
         ("mysql://me@db/x", "mysql://me@db/x"),
         ("sqlite:////srv/cache.db", "sqlite:////srv/cache.db"),
+        ("sqlite:////srv/a:b@c/cache.db", "sqlite:////srv/a:b@c/cache.db"),
+        ("mysql//me:hunter2@db/x", "mysql//me:***@db/x"),
+        ("mysql:/me:hunter2@db/x", "mysql:/me:***@db/x"),
+        ("me:hunter2@db/x", "me:***@db/x"),
+        ("//me:hunter2@db/x", "//me:***@db/x"),
     ],
 )
 def test_a_shown_url_has_no_password(url: str, expected: str) -> None:
@@ -120,13 +125,19 @@ def test_an_address_is_shown_without_its_password() -> None:
         ("mysql://db/x", {}, 'user = "you"\npassword = file', ("you", "file")),
         ("mysql://me@db/x", {}, "!include /etc/x\nskip-auto-rehash\npassword=file", ("me", "file")),
         ("mysql://me:@db/x", {"XINTU_CACHE_PASSWORD": "env"}, "", ("me", "")),
+        ("mysql://me@db/x", {"XINTU_CACHE_PASSWORD": ""}, "password=file", ("me", "file")),
+        ("mysql://me@db/x", {}, "password=file # mine", ("me", "file")),
+        ("mysql://me@db/x", {}, 'password = "fi#le"  # mine', ("me", "fi#le")),
+        ("mysql://me@db/x", {}, r'password="a\\b\"c\sd\e"', ("me", r'a\b"c d\e')),
+        ("mysql://me@db/x", {}, "password='", ("me", "'")),
     ],
 )
 def test_a_password_comes_from_the_nearest_place(
     tmp_path: Path, url: str, environ: dict[str, str], options: str, expected: tuple[str, str]
 ) -> None:
     option_file = tmp_path / "my.cnf"
-    option_file.write_text(f"[client]\n{options}\n", encoding="utf-8")
+    # Some editors begin a file with a mark.
+    option_file.write_text(f"[client]\n{options}\n", encoding="utf-8-sig")
     found = with_credentials(mysql_address(url), environ, option_file)
     assert expected == (found.user, found.password)
 

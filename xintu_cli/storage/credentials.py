@@ -9,15 +9,21 @@ from __future__ import annotations
 import configparser
 import getpass
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from xintu_cli.errors import ConfigurationError
+from xintu_cli.locations import expand_home
 from xintu_cli.storage.urls import MysqlAddress
 
 PASSWORD_VARIABLE = "XINTU_CACHE_PASSWORD"  # noqa: S105 - the variable's name
 KEYRING_SERVICE = "xintu"
 _GROUPS = ("client", "xintu")
+_QUOTED = re.compile(r"""(['"])((?:\\.|(?!\1).)*)\1\s*(?:#.*)?$""")
+_ESCAPED = {"s": " ", "t": "\t", "n": "\n", "r": "\r", "b": "\b"} | {c: c for c in "\\'\""}
+_ESCAPE = re.compile(r"""\\([stnrb\\'"])""")
 
 
 def with_credentials(
@@ -26,16 +32,29 @@ def with_credentials(
     option_file: Path | None = None,
 ) -> MysqlAddress:
     """Return the address with a user and a password; asks the keyring last, as it is slow."""
-    options = _read_options(option_file or Path("~/.my.cnf").expanduser())
-    user = address.user or options.get("user") or getpass.getuser()
+    options = _read_options(option_file or expand_home("~/.my.cnf"))
+    user = address.user or options.get("user") or _own_name(address)
     password = address.password
     if password is None:
-        password = environ.get(PASSWORD_VARIABLE)
+        # Set to nothing, it is taken for not set, as everywhere.
+        password = environ.get(PASSWORD_VARIABLE) or None
     if password is None:
         password = options.get("password")
     if password is None:
         password = _ask_keyring(f"{user}@{address.host}:{address.port}")
     return replace(address, user=user, password=password or "")
+
+
+def _own_name(address: MysqlAddress) -> str:
+    """Return the name of whoever runs this, as the mysql client does."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:
+        # In a container, under a number that has no name.
+        raise ConfigurationError(
+            f"the cache {address.url} names no user, and the one who runs this has no name. "
+            "Use mysql://user@host/database."
+        ) from error
 
 
 def _read_options(path: Path) -> dict[str, str]:
@@ -45,7 +64,7 @@ def _read_options(path: Path) -> dict[str, str]:
     `my_print_defaults`.
     """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError:
         return {}
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("!")]
@@ -59,14 +78,15 @@ def _read_options(path: Path) -> dict[str, str]:
         for name in ("user", "password"):
             value = parser.get(group, name, fallback=None)
             if value is not None:
-                found[name] = _unquoted(value)
+                found[name] = _option_value(value)
     return found
 
 
-def _unquoted(value: str) -> str:
-    if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
-        return value[1:-1]
-    return value
+def _option_value(text: str) -> str:
+    r"""Read a value as the mysql client does: `"a#b"  # a comment`, `\s` for a blank."""
+    quoted = _QUOTED.match(text)
+    value = quoted[2] if quoted else text.partition("#")[0].rstrip()
+    return _ESCAPE.sub(lambda found: _ESCAPED[found[1]], value)
 
 
 def _ask_keyring(name: str) -> str | None:

@@ -31,7 +31,8 @@ _MODULES = {
 
 _EXAMPLES = "Use sqlite:////path/cache.db or mysql://user@host:3306/database."
 _MYSQL_PORT = 3306
-_PASSWORD = re.compile(r"(://[^:/@]*):.*@", re.DOTALL)
+_PASSWORD = re.compile(r"^((?:\w*:?/+)?+[^:/@]*):.*@", re.DOTALL)
+"""Of a URL that is mistyped, too: it is shown when it is refused."""
 
 
 class TlsMode(StrEnum):
