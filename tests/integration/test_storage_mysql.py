@@ -7,6 +7,8 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from itertools import count
+from typing import TypeVar
 from urllib.parse import quote
 
 import anyio
@@ -25,11 +27,14 @@ from xintu_cli.errors import (
 )
 from xintu_cli.records import Classification, Settlement
 from xintu_cli.storage.cache import SqlCache
+from xintu_cli.storage.dialect import Dialect
 from xintu_cli.storage.mysql import MysqlConnector
 from xintu_cli.storage.mysql_schema import take_missing_steps
-from xintu_cli.storage.schema import STEPS
+from xintu_cli.storage.schema import STEPS, TABLES
+from xintu_cli.storage.script import Script, Verb
 from xintu_cli.storage.statistics import read_statistics
 from xintu_cli.storage.urls import (
+    MysqlAddress,
     migrate_cache,
     mysql_address,
     open_cache,
@@ -37,6 +42,8 @@ from xintu_cli.storage.urls import (
 )
 
 pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
 
 
 def answers(*numbers: int) -> Settlement:
@@ -481,6 +488,62 @@ async def test_an_older_schema_waits_for_a_decision(mariadb: MariaDb, mysql_name
         await connector.close()
     async with open_cache(mariadb.url(mysql_name)) as cache:
         await cache.settle(answers(1))
+
+
+class PowerCutError(Exception):
+    """Ends a migration."""
+
+
+class ShortLivedConnector(MysqlConnector):
+    """A connector whose transactions end, with their connection, after so many statements."""
+
+    def __init__(self, address: MysqlAddress, statements: int) -> None:
+        super().__init__(address)
+        self._statements = statements
+
+    async def write(self, verb: Verb[T], *, doing: str) -> T:
+        def cut_short(dialect: Dialect) -> Script[T]:
+            script = verb(dialect)
+            statement = next(script)
+            for _ in range(self._statements):
+                reply = yield statement
+                try:
+                    statement = script.send(reply)
+                except StopIteration as end:
+                    result: T = end.value
+                    return result
+            raise PowerCutError
+
+        return await super().write(cut_short, doing=doing)
+
+
+async def was_cut_short(url: str, statements: int) -> bool:
+    """Migrate, with a power cut after so many statements; False where there are no more."""
+    connector = ShortLivedConnector(mysql_address(url), statements)
+    try:
+        await take_missing_steps(connector, NEXT_STEPS)
+    except PowerCutError:
+        return True
+    finally:
+        await connector.close()
+    return False
+
+
+@pytest.mark.row("D11")
+async def test_a_migration_may_end_after_any_statement(mariadb: MariaDb) -> None:
+    for statements in count():
+        name = mariadb.create_database()
+        try:
+            if not await was_cut_short(mariadb.url(name), statements):
+                assert statements > len(TABLES)
+                break
+            # The next one has all the time it needs.
+            assert not await was_cut_short(mariadb.url(name), 100)
+            meta = dict(mariadb.execute("SELECT name, value FROM meta", database=name))
+            assert meta["schema"] == str(NEXT_STEPS[-1].number), statements
+            assert len(mariadb.execute("SHOW TABLES", database=name)) == len(TABLES) + 1
+        finally:
+            mariadb.execute(f"DROP DATABASE {name}")
 
 
 @pytest.mark.row("D10")

@@ -113,12 +113,12 @@ def _take_steps(dialect: Dialect, cache: str, steps: Sequence[Step]) -> Script[i
             "oldest_reader": str(step.oldest_reader),
             "cache_id": meta.setdefault("cache_id", secrets.token_hex(16)),
         }
-        for name, value in sorted(written.items()):
-            yield Statement(
-                "INSERT INTO meta (name, value) VALUES (?, ?)"
-                " ON DUPLICATE KEY UPDATE value = VALUES(value)",
-                (name, value),
-            )
+        # One statement, and so all or nothing: the steps' DDL has ended the transaction.
+        yield Statement(
+            dialect.upsert("meta", ("name", "value"), ("name",), replace=("value",)),
+            sorted(written.items()),
+            many=True,
+        )
     yield Statement(f"SELECT RELEASE_LOCK({lock})")
     return len(missing)
 
