@@ -88,6 +88,13 @@ async def test_answers_that_wait_for_the_cache_are_told(locations: Locations) ->
     assert (finding.verdict, finding.said[:9]) == (Verdict.WARNING, "1 batches")
 
 
+async def test_answers_that_wait_for_another_cache_are_told(locations: Locations) -> None:
+    LocalSpool(locations.spool_file, "another").append(Settlement("r", "t", released=("0" * 32,)))
+    [finding] = await found_in(patient(locations), "spool")
+    assert (finding.verdict, finding.said[:9]) == (Verdict.WARNING, "1 batches")
+    assert "--cache URL" in finding.mend
+
+
 async def test_a_dead_runs_claims_are_told(locations: Locations, database: CacheDatabase) -> None:
     async with open_cache(database.url) as cache:
         await cache.claim("t" * 16, ["1" * 32], run_id="r" * 32, host="h", seconds=60)

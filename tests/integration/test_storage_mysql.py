@@ -29,6 +29,7 @@ from xintu_cli.records import Classification, Settlement
 from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.dialect import Dialect
 from xintu_cli.storage.mysql import MysqlConnector
+from xintu_cli.storage.mysql_errors import mysql_errors
 from xintu_cli.storage.mysql_schema import take_missing_steps
 from xintu_cli.storage.schema import STEPS, TABLES
 from xintu_cli.storage.script import Script, Verb
@@ -416,6 +417,12 @@ async def test_a_read_only_server_is_told(
                 await cache.settle(answers(1))
         finally:
             mariadb.execute("SET GLOBAL read_only = 0")
+
+
+async def test_a_server_whose_binary_log_is_of_statements_is_told_what_to_set() -> None:
+    told = pytest.raises(ConfigurationError, match="ROW or MIXED")
+    with told, mysql_errors("mysql://db/x", doing="write to"):
+        raise pymysql.err.InternalError(1665, "Cannot execute statement")
 
 
 # ---- schema and letters ----------------------------------------------------------------------

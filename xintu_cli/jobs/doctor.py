@@ -189,6 +189,10 @@ async def _spool(cache: SqlCache, patient: Patient) -> Finding:
     if waiting:
         said = f"{waiting:,} batches of answers wait to be written to the cache"
         return warning("spool", said, "xintu classify PATH  (writes them first)")
+    others = await to_thread.run_sync(spool.waiting_elsewhere, limiter=patient.disk)
+    if others:
+        said = f"{others:,} batches of answers wait, for another cache than this"
+        return warning("spool", said, "xintu classify PATH --cache URL  (of that cache)")
     return ok("spool", "no answer waits to be written")
 
 

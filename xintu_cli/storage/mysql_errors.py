@@ -48,6 +48,11 @@ _VERDICTS: tuple[tuple[frozenset[int], type[XintuError], str], ...] = (
         "no TLS connection ({reason}). Check ssl-mode, ssl-ca and the server's certificate.",
     ),
     (
+        frozenset((1665,)),
+        ConfigurationError,
+        "the server logs statements (binlog_format). Have it log rows: ROW or MIXED.",
+    ),
+    (
         frozenset((1146, 1054)),
         SchemaError,
         "its tables are not xintu's ({reason}). Restore them, or name a database of its own.",

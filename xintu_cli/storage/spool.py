@@ -47,13 +47,11 @@ class LocalSpool:
 
     def waiting(self) -> int:
         """Return how many settlements wait for this cache. Blocks."""
-        if not self.path.exists():
-            return 0
-        with self._connection("read") as connection:
-            (number,) = connection.execute(
-                "SELECT count(*) FROM spooled WHERE cache_id = ?", (self.cache_id,)
-            ).fetchone()
-        return int(number)
+        return self._count("cache_id = ?")
+
+    def waiting_elsewhere(self) -> int:
+        """Return how many settlements wait for other caches. Blocks."""
+        return self._count("cache_id <> ?")
 
     async def replay(self, cache: Cache) -> int:
         """Write what waits into the cache; return how many settlements that were.
@@ -67,6 +65,15 @@ class LocalSpool:
             await to_thread.run_sync(self._remove, first.settlement_id, limiter=disk)
             replayed += 1
         return replayed
+
+    def _count(self, condition: str) -> int:
+        if not self.path.exists():
+            return 0
+        with self._connection("read") as connection:
+            (number,) = connection.execute(
+                f"SELECT count(*) FROM spooled WHERE {condition}", (self.cache_id,)
+            ).fetchone()
+        return int(number)
 
     def _first(self) -> Settlement | None:
         if not self.path.exists():
