@@ -100,6 +100,9 @@ class Cache(Protocol):
     async def release(self, task: str, hashes: Sequence[str], *, run_id: str) -> None:
         """Give claims back without an answer."""
 
+    async def run_out(self, task: str, hashes: Sequence[str]) -> frozenset[str]:
+        """Return which of these images have claims that ran out without a result."""
+
     async def expired_claims(self) -> int:
         """Count claims that ran out without a result: calls that may have been paid for."""
 

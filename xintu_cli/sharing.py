@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from xintu_cli.interfaces import Leases, Reporter
 from xintu_cli.records import Attempt, RunRow
 from xintu_cli.reporting.notices import Notice as Wait
+from xintu_cli.reporting.notices import claimed_by_the_dead
 from xintu_cli.reporting.phrases import speaker
 from xintu_cli.resilience.lease import LeaseBook
 from xintu_cli.resilience.renewal import renewed_leases
@@ -48,6 +49,8 @@ class Sharing:
     notice: Notice
     waiting: Callable[[], None]
     """Says that the rest is another run's."""
+    say: Callable[[str], None]
+    """Says what is no problem."""
     refused: dict[str, frozenset[str]] = field(default_factory=dict)
     """Image to the providers that refused it lately; the feeder fills it."""
     abandoned: dict[str, tuple[Attempt, ...]] = field(default_factory=dict)
@@ -68,6 +71,7 @@ class Sharing:
             lease_seconds=self.lease_seconds,
             batch=min(_MOST_CLAIMED, _CLAIMED_PER_CALL * self.concurrency),
             waiting=self.waiting,
+            taken_over=lambda photos: self.say(claimed_by_the_dead(photos)),
             leases=self.leases,
             refused=self.refused,
         )
@@ -116,7 +120,9 @@ def share(
 
     book = LeaseBook(seconds=lease_seconds)
     concurrency = workspace.settings.concurrency
-    return Sharing(run, lease_seconds, concurrency, outage, book, notice, tell_of_wait)
+    return Sharing(
+        run, lease_seconds, concurrency, outage, book, notice, tell_of_wait, reporter.notice
+    )
 
 
 def outlasting(cache: SqlCache, sharing: Sharing, workspace: Workspace) -> OutlastingCache:

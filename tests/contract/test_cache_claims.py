@@ -49,9 +49,11 @@ async def test_an_expired_claim_is_taken_over_and_its_owner_loses_it(
     await claim(cache, [CAT], RUN)
     let_claims_expire(database)
     assert await cache.expired_claims() == 1
+    assert await cache.run_out(TASK, [CAT, DOG]) == {CAT}
     assert {CAT} == await claim(cache, [CAT], OTHER_RUN)
     assert set() == await claim(cache, [CAT], RUN)
     assert await cache.expired_claims() == 0
+    assert await cache.run_out(TASK, [CAT, DOG]) == frozenset()
 
 
 async def test_a_claim_that_would_never_end_is_taken_over(

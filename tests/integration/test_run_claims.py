@@ -170,6 +170,34 @@ async def test_a_run_that_can_only_wait_for_another_says_so_once(lab: Lab, photo
     assert told == [3]
 
 
+@pytest.mark.parametrize("died", [True, False])
+async def test_photos_of_a_run_that_died_while_it_was_waited_for_are_told(
+    lab: Lab, photo: Path, died: bool
+) -> None:
+    """What it gave back itself was not in flight there."""
+    hashes, task = [hash_of(photo)], lab.taxonomy.task
+    await lab.cache.claim(task, hashes, run_id=OTHER, host="b", seconds=60)
+    lab.cache = cache = FaultyCache(lab.cache)
+    told: list[int] = []
+
+    async with lab.parts(photo.parent, classifier=Oracle(), claims=True) as parts:
+
+        async def end() -> None:
+            while cache.calls["claim"] < 2:
+                await cache.news.wait()
+            if died:
+                lab.execute("UPDATE claim SET expires_at = '2020-01-01 00:00:00.000'")
+            else:
+                await cache.release(task, hashes, run_id=OTHER)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(end)
+            rules = replace(parts.claims, taken_over=told.append)
+            await pipeline.run(replace(parts, claims=rules))
+        assert counts(parts.tally.summary("done", 0, 1.0)) == {"found": 1, "llm": 1}
+    assert told == ([1] if died else [])
+
+
 async def test_what_was_sent_before_a_claim_was_lost_is_logged_and_its_refusal_remembered(
     lab: Lab, photo: Path
 ) -> None:

@@ -20,7 +20,7 @@ from xintu_cli.errors import ExitCode, StorageError, XintuError
 from xintu_cli.interfaces import FileIndex
 from xintu_cli.jobs.signals import SignalWatch
 from xintu_cli.records import RunRow, RunSummary
-from xintu_cli.reporting.notices import Notice
+from xintu_cli.reporting.notices import Notice, claimed_by_the_dead
 from xintu_cli.reporting.phrases import speaker
 from xintu_cli.stages.control import Control
 from xintu_cli.stages.roots import outermost
@@ -93,10 +93,7 @@ async def _tell_of_dead_runs(parts: pipeline.Parts) -> None:
     """Say how many photos were being paid for by runs that ended without a word."""
     lost = await parts.store.cache.expired_claims() if parts.claims.needed else 0
     if lost:
-        parts.reporter.notice(
-            f"{lost:,} photo{'s were' if lost > 1 else ' was'} claimed by a run that died: "
-            "what was in flight there may have been paid for without an answer"
-        )
+        parts.reporter.notice(claimed_by_the_dead(lost))
 
 
 def conclude(parts: pipeline.Parts, terms: Terms, ending: Ending, seconds: float) -> RunSummary:

@@ -5,6 +5,14 @@ from __future__ import annotations
 from xintu_cli.reporting.phrases import Bilingual
 
 
+def claimed_by_the_dead(photos: int) -> str:
+    """Say that calls about so many photos may have been paid for in vain."""
+    return (
+        f"{photos:,} photo{'s were' if photos > 1 else ' was'} claimed by a run that died: "
+        "what was in flight there may have been paid for without an answer"
+    )
+
+
 class Notice(Bilingual):
     """One thing a person should know; a reporter escapes what is put in."""
 

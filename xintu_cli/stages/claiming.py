@@ -25,6 +25,8 @@ class ClaimRules:
     dies holds up little."""
     waiting: Callable[[], None] = lambda: None
     """Called once a run that has nothing else to do has waited a while for another one's photos."""
+    taken_over: Callable[[int], None] = lambda _photos: None
+    """Told how many photos another run had claimed, and died before it had their answers."""
     leases: Leases | None = None
     refused: dict[str, frozenset[str]] = field(default_factory=dict)
     """Filled here: image to the providers that refused it lately."""
@@ -40,6 +42,8 @@ class Claims:
 
     rules: ClaimRules
     shelves: Shelves
+    elsewhere: set[str] = field(default_factory=set)
+    """Images that another run had claimed when they were last looked at."""
 
     async def take(self, tasks: Sequence[Task]) -> Sequence[str]:
         """Return the images this run may pay for, in their order; the rest another run has."""
@@ -47,6 +51,8 @@ class Claims:
         rules, cache = self.rules, self.shelves.cache
         if not rules.needed or not tasks:
             return images
+        waited_for = self.elsewhere.intersection(images)
+        run_out = await self._run_out(waited_for)
         asked_at = rules.leases.now() if rules.leases else 0.0
         ours = await cache.claim(
             self._task,
@@ -58,9 +64,22 @@ class Claims:
         )
         if rules.leases:
             rules.leases.claimed(ours, asked_at=asked_at)
+        if inherited := len(run_out & ours):
+            rules.taken_over(inherited)
+        self.elsewhere.difference_update(ours)
+        self.elsewhere.update(image for image in images if image not in ours)
         if ours:
             rules.refused.update(await cache.refused(self._task, sorted(ours)))
         return [image for image in images if image in ours]
+
+    async def _run_out(self, images: set[str]) -> frozenset[str]:
+        """Look, before they are claimed, which were left by a run that died in the meantime.
+
+        Those that had run out when this run began were told of then.
+        """
+        if not images:
+            return frozenset()
+        return await self.shelves.cache.run_out(self._task, sorted(images))
 
     async def let_go(self, image_hash: str) -> None:
         """Give a claim back at once: whoever else has a file of this image need not wait."""

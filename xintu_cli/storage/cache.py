@@ -84,6 +84,12 @@ class SqlCache:
             doing="release photos in",
         )
 
+    async def run_out(self, task: str, hashes: Sequence[str]) -> frozenset[str]:
+        """Return which of these images have claims that ran out without a result."""
+        return await self.connector.read(
+            lambda dialect: claiming.run_out(dialect, task, hashes), doing="read from"
+        )
+
     async def expired_claims(self) -> int:
         """Count claims that ran out without a result: calls that may have been paid for."""
         return await self.connector.read(claiming.expired_claims, doing="read from")

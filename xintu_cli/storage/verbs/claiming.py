@@ -10,6 +10,10 @@ from xintu_cli.storage.script import Script, Statement, batches
 from xintu_cli.storage.verbs.clock import clock, later
 from xintu_cli.storage.verbs.texts import HOST_LENGTH, storable
 
+_NO_LLM_ANSWERED = (
+    "NOT EXISTS (SELECT 1 FROM classification WHERE classification.image_hash = claim.image_hash"
+    f" AND classification.task = claim.task AND source = '{Source.LLM}')"
+)
 _LONGEST_SECONDS = 2 * 86_400.0
 """No lease is longer: a claim beyond was made while the database's clock was wrong, or by somebody
 else. Nobody waits for its end."""
@@ -76,6 +80,21 @@ def renew(dialect: Dialect, run_id: str, seconds: float) -> Script[None]:
     )
 
 
+def run_out(dialect: Dialect, task: str, hashes: Sequence[str]) -> Script[frozenset[str]]:
+    """Find the images whose claims ran out without a result."""
+    now = yield from clock(dialect)
+    found: set[str] = set()
+    for batch in batches(sorted(hashes)):
+        condition, values = dialect.one_of("image_hash", batch)
+        reply = yield Statement(
+            f"SELECT image_hash FROM claim WHERE task = ? AND expires_at < ? AND {condition}"
+            f" AND {_NO_LLM_ANSWERED}",
+            (task, now, *values),
+        )
+        found.update(row[0] for row in reply.rows)
+    return frozenset(found)
+
+
 def expired_claims(dialect: Dialect) -> Script[int]:
     """Count claims that ran out without a result: calls that may have been paid for.
 
@@ -84,9 +103,6 @@ def expired_claims(dialect: Dialect) -> Script[int]:
     """
     now = yield from clock(dialect)
     reply = yield Statement(
-        "SELECT COUNT(*) FROM claim WHERE expires_at < ? AND NOT EXISTS"
-        " (SELECT 1 FROM classification WHERE classification.image_hash = claim.image_hash"
-        f" AND classification.task = claim.task AND source = '{Source.LLM}')",
-        (now,),
+        f"SELECT COUNT(*) FROM claim WHERE expires_at < ? AND {_NO_LLM_ANSWERED}", (now,)
     )
     return int(reply.rows[0][0])
