@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from tests.support.databases import CacheDatabase, MariaDb
-from tests.support.fleet import KEY, everything, machine
+from tests.support.fleet import KEY, count, everything, machine
 from tests.support.invariants import check_litter, check_streams
 from tests.support.photos import make_jpeg, make_tree
 from tests.support.vendor_process import VendorProcess
@@ -164,6 +166,36 @@ def test_no_table_holds_a_path_a_user_a_picture_or_a_description_kept_at_home(
         assert canary not in stored
     assert "JFIF" not in stored
     assert "/9j/" not in stored, "a JPEG in base64"
+
+
+@pytest.mark.row("D13")
+@pytest.mark.parametrize(
+    "change",
+    [
+        "confidence = 'abc'",
+        "category = X'fffe'",
+        "created_at = 'yesterday'",
+        "tokens_in = 1099511627776",
+        "cost = 9e999",
+        "description = hex(zeroblob(40000))",
+        "source = 'administrators_own_word'",
+        "image_hash = X'00'",
+    ],
+)
+def test_rows_that_a_server_would_refuse_do_not_stop_a_copy(
+    tmp_path: Path, photos: Path, mysql_database: CacheDatabase, change: str
+) -> None:
+    with VendorProcess() as vendor:
+        home = machine(tmp_path / "a", mysql_database, vendor, cache="")
+        home.summary(photos)
+        cache = home.state / "cache.db"
+        with closing(sqlite3.connect(cache)) as connection, connection:
+            connection.execute(f"UPDATE classification SET {change} WHERE rowid = 1")
+        copied = home.run("cache", "copy", f"sqlite:///{cache}", mysql_database.url)
+        assert copied.exit_code == 0, copied
+        assert f"{PHOTOS - 1} rows copied" in copied.stderr
+        assert "1 rows were left out" in copied.stderr
+    assert count(mysql_database, "classification") == PHOTOS - 1
 
 
 @pytest.mark.row("D13")

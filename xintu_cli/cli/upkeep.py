@@ -130,12 +130,15 @@ def copy_answers(session: Session, source: str, target: str) -> None:
     """Copy one cache into another, with progress."""
     _check_pair(source, target)
     with shown_progress(session, "copying") as advance:
-        done = anyio.run(_copy, session, source, target, advance)
+        done, left_out = anyio.run(_copy, session, source, target, advance)
     if not session.workspace.settings.quiet:
         say(f"{counted(done, 'row')} copied to {display_text(masked(target))}")
+    if left_out:
+        say(f"{counted(left_out, 'row')} left out: of no kind that xintu writes")
 
 
-async def _copy(session: Session, source: str, target: str, advance: Advance) -> int:
+async def _copy(session: Session, source: str, target: str, advance: Advance) -> tuple[int, int]:
+    left_out: list[int] = []
     workspace = session.workspace
     shares = workspace.settings.share_descriptions or target.startswith("sqlite:")
     async with open_cache(source) as from_, open_cache(target) as to:
@@ -145,7 +148,10 @@ async def _copy(session: Session, source: str, target: str, advance: Advance) ->
             at_home = f"sqlite:///{workspace.locations.descriptions_file}"
             async with open_cache(at_home) as home:
                 await copy_descriptions(from_, home)
-        return await copy_cache(from_, to, progress=advance, with_descriptions=shares)
+        done = await copy_cache(
+            from_, to, progress=advance, with_descriptions=shares, left_out=left_out.append
+        )
+        return done, sum(left_out)
 
 
 _SAME = "{url} is FROM and TO. Name two caches."

@@ -17,6 +17,7 @@ from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.dialect import Dialect
 from xintu_cli.storage.schema import CLASSIFICATION_KEY
 from xintu_cli.storage.script import Row, Script, Statement
+from xintu_cli.storage.sound_rows import is_sound
 from xintu_cli.storage.verbs.clock import clock, later
 
 _LATE_SECONDS = 60.0
@@ -31,6 +32,11 @@ class _Table:
     key: tuple[str, ...]
     columns: tuple[str, ...]
     moment: str
+
+    @property
+    def all_columns(self) -> tuple[str, ...]:
+        """The columns of a row as it is copied."""
+        return (*self.key, *self.columns, self.moment)
 
 
 _TABLES = (
@@ -55,10 +61,12 @@ async def copy_cache(
     *,
     progress: Callable[[int, int], None],
     with_descriptions: bool = True,
+    left_out: Callable[[int], None] = lambda _rows: None,
 ) -> int:
     """Copy every row; `progress(done, total)` after each page; return how many were read.
 
-    A copy that was interrupted goes on where it stopped. Without descriptions they stay where
+    `left_out` hears how many of a page are none that xintu writes: those are not copied. A
+    copy that was interrupted goes on where it stopped. Without descriptions they stay where
     they are: see `copy_descriptions`.
     """
     info = await source.info()
@@ -70,14 +78,21 @@ async def copy_cache(
         done += rows
         progress(done, max(done, total))
 
+    transfer = _Transfer(source, target, with_descriptions, tell, left_out)
     for table in _TABLES:
-        await _copy_table(table, source, target, tell, with_descriptions=with_descriptions)
+        await transfer.copy(table)
     return done
 
 
 async def copy_descriptions(source: SqlCache, home: SqlCache) -> None:
     """Copy the answers alone into the cache on this machine that keeps their descriptions."""
-    await _copy_table(_TABLES[0], source, home, lambda _rows: None, with_descriptions=True)
+
+    def ignore(_rows: int) -> None:
+        """Leave it to the other half of the copy to tell."""
+
+    await _Transfer(source, home, with_descriptions=True, tell=ignore, left_out=ignore).copy(
+        _TABLES[0]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,59 +103,68 @@ class _Place:
     after: tuple[str, ...]
 
 
-async def _copy_table(
-    table: _Table,
-    source: SqlCache,
-    target: SqlCache,
-    tell: Callable[[int], None],
-    *,
-    with_descriptions: bool,
-) -> None:
-    note = f"copy:{source.cache_id}:{table.name}"
+@dataclass(frozen=True, slots=True)
+class _Transfer:
+    """From where to where, and who hears of it."""
 
-    async def pages(place: _Place, only: Mapping[str, str]) -> None:
-        while page := await source.connector.read(
+    source: SqlCache
+    target: SqlCache
+    with_descriptions: bool
+    tell: Callable[[int], None]
+    left_out: Callable[[int], None]
+
+    async def copy(self, table: _Table) -> None:
+        """Copy a table, from the place where an earlier copy stopped."""
+        note = f"copy:{self.source.cache_id}:{table.name}"
+        start = keyset.start(table.key)
+        left = await self.target.connector.read(
+            partial(_read_note, table=table, note=note), doing="read from"
+        )
+        begun = left.begun if left else await self._moment()
+        await self._pages(table, note, left or _Place(begun, start), {})
+        if left:
+            # What was written meanwhile on the near side of the place where it had stopped.
+            since = {f"{table.moment} >= ?": begun}
+            await self._pages(table, note, _Place(begun, start), since)
+        await self.target.connector.write(partial(_drop_note, note=note), doing="write to")
+
+    async def _moment(self) -> str:
+        now = await self.source.connector.read(clock, doing="read from")
+        return later(now, seconds=-_LATE_SECONDS)
+
+    async def _pages(
+        self, table: _Table, note: str, place: _Place, only: Mapping[str, str]
+    ) -> None:
+        while page := await self.source.connector.read(
             partial(_read_page, table=table, after=place.after, only=only),
             doing="read from",
             is_long=True,
         ):
             place = replace(place, after=page[-1][: len(table.key)])
-            rows = page if with_descriptions else _without_descriptions(table, page)
-            await target.connector.write(
-                partial(_write_page, table=table, page=rows, note=note, place=place),
-                doing="write to",
-            )
-            tell(len(page))
-
-    start = keyset.start(table.key)
-    left = await target.connector.read(
-        partial(_read_note, table=table, note=note), doing="read from"
-    )
-    begun = (
-        left.begun
-        if left
-        else later(await source.connector.read(clock, doing="read from"), seconds=-_LATE_SECONDS)
-    )
-    await pages(left or _Place(begun, start), {})
-    if left:
-        # What was written meanwhile on the near side of the place where it had stopped.
-        await pages(_Place(begun, start), {f"{table.moment} >= ?": begun})
-    await target.connector.write(partial(_drop_note, note=note), doing="write to")
+            rows = page if self.with_descriptions else _without_descriptions(table, page)
+            sound = [row for row in rows if is_sound(table.all_columns, row)]
+            if sound:
+                reached = replace(place, after=sound[-1][: len(table.key)])
+                await self.target.connector.write(
+                    partial(_write_page, table=table, page=sound, note=note, place=reached),
+                    doing="write to",
+                )
+            self.tell(len(sound))
+            if len(sound) < len(page):
+                self.left_out(len(page) - len(sound))
 
 
 def _without_descriptions(table: _Table, page: Sequence[Row]) -> Sequence[Row]:
-    columns = (*table.key, *table.columns)
-    if "description" not in columns:
+    if "description" not in table.columns:
         return page
-    place = columns.index("description")
+    place = table.all_columns.index("description")
     return [(*row[:place], "", *row[place + 1 :]) for row in page]
 
 
 def _read_page(
     _dialect: Dialect, *, table: _Table, after: Sequence[str], only: Mapping[str, str]
 ) -> Script[Sequence[Row]]:
-    columns = (*table.key, *table.columns, table.moment)
-    return keyset.page(table.name, columns, table.key, after, only=only)
+    return keyset.page(table.name, table.all_columns, table.key, after, only=only)
 
 
 def _write_page(
@@ -149,7 +173,7 @@ def _write_page(
     yield Statement(
         dialect.upsert(
             table.name,
-            (*table.key, *table.columns, table.moment),
+            table.all_columns,
             table.key,
             # The moment last: until it is assigned, the condition holds what it held.
             replace=(*table.columns, table.moment),
