@@ -8,7 +8,7 @@ were earned; claims are of the moment.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -121,11 +121,16 @@ class _Transfer:
             partial(_read_note, table=table, note=note), doing="read from"
         )
         begun = left.begun if left else await self._moment()
-        await self._pages(table, note, left or _Place(begun, start), {})
+        async for rows, left_out in self._pages(table, note, left or _Place(begun, start), {}):
+            self.tell(rows)
+            if left_out:
+                self.left_out(left_out)
         if left:
-            # What was written meanwhile on the near side of the place where it had stopped.
-            since = {f"{table.moment} >= ?": begun}
-            await self._pages(table, note, _Place(begun, start), since)
+            # What was written meanwhile on the near side of the place where it had stopped; most
+            # of it is there already, and is not told again.
+            since = {f"{table.moment} >= ?": begun, f"{table.key[0]} <= ?": left.after[0]}
+            async for _ in self._pages(table, note, _Place(begun, start), since):
+                pass
         await self.target.connector.write(partial(_drop_note, note=note), doing="write to")
 
     async def _moment(self) -> str:
@@ -134,7 +139,8 @@ class _Transfer:
 
     async def _pages(
         self, table: _Table, note: str, place: _Place, only: Mapping[str, str]
-    ) -> None:
+    ) -> AsyncIterator[tuple[int, int]]:
+        """Copy page by page; yield how many rows of each, and how many were left out."""
         while page := await self.source.connector.read(
             partial(_read_page, table=table, after=place.after, only=only),
             doing="read from",
@@ -149,9 +155,7 @@ class _Transfer:
                     partial(_write_page, table=table, page=sound, note=note, place=reached),
                     doing="write to",
                 )
-            self.tell(len(sound))
-            if len(sound) < len(page):
-                self.left_out(len(page) - len(sound))
+            yield len(sound), len(page) - len(sound)
 
 
 def _without_descriptions(table: _Table, page: Sequence[Row]) -> Sequence[Row]:
