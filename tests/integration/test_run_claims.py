@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from xintu_cli.interfaces import DecodedPhoto
 from xintu_cli.records import Answer, Refusal, Settlement
 from xintu_cli.resilience.lease import LeaseBook, Leased
 from xintu_cli.resilience.renewal import renewed_leases
+from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.urls import open_lease_keeper
 
 pytestmark = pytest.mark.anyio
@@ -170,30 +171,41 @@ async def test_a_run_that_can_only_wait_for_another_says_so_once(lab: Lab, photo
     assert told == [3]
 
 
+class CacheOfTwo(FaultyCache):
+    """A cache that this run shares with another, which ends once this one has waited for it."""
+
+    def __init__(self, real: SqlCache, end: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(real)
+        self._end = end
+
+    async def claim(
+        self, task: str, hashes: Sequence[str], *, run_id: str, host: str, seconds: float
+    ) -> frozenset[str]:
+        ours = await super().claim(task, hashes, run_id=run_id, host=host, seconds=seconds)
+        if self.calls["claim"] == 2:
+            await self._end()
+        return ours
+
+
 @pytest.mark.parametrize("died", [True, False])
 async def test_photos_of_a_run_that_died_while_it_was_waited_for_are_told(
     lab: Lab, photo: Path, died: bool
 ) -> None:
     """What it gave back itself was not in flight there."""
-    hashes, task = [hash_of(photo)], lab.taxonomy.task
-    await lab.cache.claim(task, hashes, run_id=OTHER, host="b", seconds=60)
-    lab.cache = cache = FaultyCache(lab.cache)
+    hashes, task, cache = [hash_of(photo)], lab.taxonomy.task, lab.cache
+    await cache.claim(task, hashes, run_id=OTHER, host="b", seconds=60)
     told: list[int] = []
 
+    async def end() -> None:
+        if died:
+            lab.execute("UPDATE claim SET expires_at = '2020-01-01 00:00:00.000'")
+        else:
+            await cache.release(task, hashes, run_id=OTHER)
+
+    lab.cache = CacheOfTwo(cache, end)
     async with lab.parts(photo.parent, classifier=Oracle(), claims=True) as parts:
-
-        async def end() -> None:
-            while cache.calls["claim"] < 2:
-                await cache.news.wait()
-            if died:
-                lab.execute("UPDATE claim SET expires_at = '2020-01-01 00:00:00.000'")
-            else:
-                await cache.release(task, hashes, run_id=OTHER)
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(end)
-            rules = replace(parts.claims, taken_over=told.append)
-            await pipeline.run(replace(parts, claims=rules))
+        rules = replace(parts.claims, taken_over=told.append)
+        await pipeline.run(replace(parts, claims=rules))
         assert counts(parts.tally.summary("done", 0, 1.0)) == {"found": 1, "llm": 1}
     assert told == ([1] if died else [])
 
