@@ -128,11 +128,17 @@ def naming_somewhere_else(directory: Path) -> None:
     (directory / IN_USE_NAME).write_text('{"heads": ["../../secret"]}')
 
 
+def naming_what_holds_it(directory: Path) -> None:
+    (directory / IN_USE_NAME).write_text('{"heads": [".."]}')
+
+
 def cut_off(directory: Path) -> None:
     (directory / IN_USE_NAME).write_text('{"heads": [')
 
 
-@pytest.mark.parametrize("spoil", [without_its_head, naming_somewhere_else, cut_off])
+@pytest.mark.parametrize(
+    "spoil", [without_its_head, naming_somewhere_else, naming_what_holds_it, cut_off]
+)
 def test_a_shelf_in_disorder_is_told_and_can_be_left_behind(
     tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
@@ -142,6 +148,7 @@ def test_a_shelf_in_disorder_is_told_and_can_be_left_behind(
         shelf(tmp_path).in_use()
     assert shelf(tmp_path).take_back()
     assert shelf(tmp_path).in_use() is None
+    assert any(shelf(tmp_path).directory.iterdir())
 
 
 def test_what_a_killed_adoption_left_is_in_nobodys_way(tmp_path: Path) -> None:

@@ -134,4 +134,5 @@ def _file_name(name: str) -> str:
 
 
 def _is_plain(name: object) -> bool:
-    return isinstance(name, str) and bool(name) and Path(name).name == name and name != NOTES_NAME
+    """Tell the name of a directory here: `..` would be taken back with all that is in it."""
+    return isinstance(name, str) and Path(name).name == name and name not in ("", "..", NOTES_NAME)
