@@ -121,8 +121,16 @@ def installed_models(workspace: Workspace, name: str | None = None) -> list[Inst
             manifest = load_manifest(directory)
         except ModelFileError as error:
             manifest = error
-        models.append(InstalledModel(directory.name, directory, manifest))
+        models.append(InstalledModel(directory.absolute().name, directory, manifest))
     return models
+
+
+def known_models(workspace: Workspace) -> list[InstalledModel]:
+    """List the installed models, and the configured one where it is a directory elsewhere."""
+    found = installed_models(workspace)
+    if is_directory(workspace.settings.model):
+        found += installed_models(workspace, workspace.settings.model)
+    return found
 
 
 def is_directory(model: str) -> bool:
@@ -131,6 +139,9 @@ def is_directory(model: str) -> bool:
 
 
 def _no_such_model(name: str) -> ConfigurationError:
+    here = expand_home(name).is_dir()
     return ConfigurationError(
-        f"there is no local model {name!r}. `xintu models list` shows what is installed."
+        f"there is no local model {name!r}. "
+        + (f"For the directory write ./{name}. " if here else "")
+        + "`xintu models list` shows what is installed."
     )

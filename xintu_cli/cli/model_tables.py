@@ -6,12 +6,13 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from xintu_cli.errors import ModelFileError
+from xintu_cli.locations import expand_home
 from xintu_cli.providers.coverage import coverage
 from xintu_cli.providers.head_files import KeptHead
 from xintu_cli.providers.heads import HeadShelf, shelves
 from xintu_cli.providers.manifest import ModelManifest
 from xintu_cli.reporting.escape import display_text, json_text
-from xintu_cli.workspace import InstalledModel, Workspace, head_shelf
+from xintu_cli.workspace import InstalledModel, Workspace, head_shelf, is_directory
 
 
 def show_models(models: Sequence[InstalledModel], workspace: Workspace, *, as_json: bool) -> None:
@@ -22,13 +23,18 @@ def show_models(models: Sequence[InstalledModel], workspace: Workspace, *, as_js
         return
     for row in rows:
         mark = "*" if row.get("used") else " "
-        sys.stdout.write(f"{mark} {row['name']}  {row.get('fingerprint', '')}\n")
+        title = display_text(f"{row['name']}  {row.get('fingerprint', '')}")
+        sys.stdout.write(f"{mark} {title}\n")
         for line in _lines(row):
             sys.stdout.write(f"    {display_text(line)}\n")
 
 
 def _row(model: InstalledModel, workspace: Workspace) -> dict[str, object]:
-    row: dict[str, object] = {"name": model.name, "directory": str(model.directory)}
+    row: dict[str, object] = {
+        "name": model.name,
+        "directory": str(model.directory),
+        "used": _is_used(model, workspace),
+    }
     manifest = model.manifest
     if isinstance(manifest, ModelFileError):
         return row | {"error": str(manifest)}
@@ -40,7 +46,6 @@ def _row(model: InstalledModel, workspace: Workspace) -> dict[str, object]:
         "version": manifest.version,
         "fingerprint": manifest.fingerprint,
         "licence": manifest.licence,
-        "used": workspace.settings.model in (model.name, str(model.directory)),
         "serves": sorted(served.served),
         "lacks": sorted(served.unserved),
         "coverage": str(served),
@@ -51,6 +56,11 @@ def _row(model: InstalledModel, workspace: Workspace) -> dict[str, object]:
     elif isinstance(present, ModelFileError):
         row["error"] = str(present)
     return row
+
+
+def _is_used(model: InstalledModel, workspace: Workspace) -> bool:
+    chosen = workspace.settings.model
+    return model.directory == expand_home(chosen) if is_directory(chosen) else model.name == chosen
 
 
 def _lines(row: dict[str, object]) -> Iterator[str]:
@@ -114,20 +124,25 @@ def _present(manifest: ModelManifest, workspace: Workspace) -> KeptHead | ModelF
 
 
 def verify_models(models: Sequence[InstalledModel], workspace: Workspace) -> int:
-    """Load every model and run it once, read what it has learnt; return the exit code."""
+    """Load every model and run it once, read what it has learnt; return the exit code.
+
+    One that was made for the taxonomy in use must answer in its categories.
+    """
     from xintu_cli.providers.onnx_model import OnnxModel
 
     code = 0
     for model in models:
+        name = display_text(model.name)
         try:
             if isinstance(model.manifest, ModelFileError):
                 raise model.manifest
+            model.manifest.check_taxonomy(workspace.taxonomy)
             size = OnnxModel.load(model.manifest).embedding_size
         except ModelFileError as error:
             code = int(error.exit_code)
-            sys.stdout.write(f"broken  {model.name}: {display_text(str(error))}\n")
+            sys.stdout.write(f"broken  {name}: {display_text(str(error))}\n")
             continue
-        sys.stdout.write(f"ok      {model.name}: checksum right, and it answers\n")
+        sys.stdout.write(f"ok      {name}: checksum right, and it answers\n")
         for shelf in _shelves_of(model.manifest, workspace):
             code = _verify_head(shelf, model.manifest, size) or code
     return code
@@ -142,8 +157,8 @@ def _verify_head(shelf: HeadShelf, manifest: ModelManifest, embedding_size: int)
         head.check(base=manifest.sha256, taxonomy=head.notes.taxonomy)
         head.head(embedding_size)
     except ModelFileError as error:
-        sys.stdout.write(f"broken  {manifest.name}: {display_text(str(error))}\n")
+        sys.stdout.write(display_text(f"broken  {manifest.name}: {error}") + "\n")
         return int(error.exit_code)
-    name = display_text(head.notes.taxonomy)
-    sys.stdout.write(f"ok      {manifest.name}, learnt for {name}: checksum right, and it fits\n")
+    name = f"{manifest.name}, learnt for {head.notes.taxonomy}"
+    sys.stdout.write(display_text(f"ok      {name}: checksum right, and it fits") + "\n")
     return 0

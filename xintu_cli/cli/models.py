@@ -24,14 +24,10 @@ def list_(
     """Say which local models are installed and which categories each can serve."""
     from xintu_cli.cli.model_tables import show_models
     from xintu_cli.cli.session import open_session
-    from xintu_cli.workspace import installed_models, is_directory
+    from xintu_cli.workspace import known_models
 
-    session = open_session({"taxonomy": taxonomy, "debug": debug}, config)
-    workspace = session.workspace
-    found = installed_models(workspace)
-    if is_directory(workspace.settings.model):
-        found += installed_models(workspace, workspace.settings.model)
-    show_models(found, workspace, as_json=as_json)
+    workspace = open_session({"taxonomy": taxonomy, "debug": debug}, config).workspace
+    show_models(known_models(workspace), workspace, as_json=as_json)
 
 
 @app.command()
@@ -45,11 +41,11 @@ def verify(
     """Check the models' files against their checksums, and run each one once."""
     from xintu_cli.cli.model_tables import verify_models
     from xintu_cli.cli.session import open_session
-    from xintu_cli.workspace import installed_models
+    from xintu_cli.workspace import installed_models, known_models
 
-    session = open_session({"model": name, "debug": debug}, config)
-    chosen = installed_models(session.workspace, name)
-    raise typer.Exit(verify_models(chosen, session.workspace))
+    workspace = open_session({"model": name, "debug": debug}, config).workspace
+    chosen = known_models(workspace) if name is None else installed_models(workspace, name)
+    raise typer.Exit(verify_models(chosen, workspace))
 
 
 @app.command()
