@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_TYPES = {"float32": 1, "uint8": 2, "int64": 7}
+_TYPES = {"float32": 1, "uint8": 2, "int64": 7, "string": 8, "float16": 10}
 Shape = Sequence[int | str]
 
 
@@ -65,30 +65,48 @@ class Node:
         return content
 
 
-def _tensor(name: str, value: NDArray[Any]) -> bytes:
+@dataclass(frozen=True)
+class Elsewhere:
+    """Weights (float32) that lie in a file beside the model."""
+
+    file: str
+    shape: Sequence[int]
+
+
+def _tensor(name: str, value: NDArray[Any] | Elsewhere | Sequence[str]) -> bytes:
+    if isinstance(value, Elsewhere):
+        place = _bytes(13, _bytes(1, "location") + _bytes(2, value.file)) + _int(14, 1)
+        dims = b"".join(_int(1, size) for size in value.shape)
+        return dims + _int(2, _TYPES["float32"]) + _bytes(8, name) + place
+    if not isinstance(value, np.ndarray):
+        texts = b"".join(_bytes(6, text) for text in value)
+        return _int(1, len(value)) + _int(2, _TYPES["string"]) + texts + _bytes(8, name)
     dims = b"".join(_int(1, size) for size in value.shape)
     return dims + _int(2, _TYPES[value.dtype.name]) + _bytes(8, name) + _bytes(9, value.tobytes())
 
 
-def _declared(name: str, kind: str, shape: Shape) -> bytes:
+def _declared(name: str, kind: str, shape: Shape | None) -> bytes:
     dims = b"".join(
-        _bytes(1, _int(1, size) if isinstance(size, int) else _bytes(2, size)) for size in shape
+        _bytes(1, _int(1, size) if isinstance(size, int) else _bytes(2, size))
+        for size in shape or ()
     )
-    return _bytes(1, name) + _bytes(2, _bytes(1, _int(1, _TYPES[kind]) + _bytes(2, dims)))
+    its_shape = b"" if shape is None else _bytes(2, dims)
+    return _bytes(1, name) + _bytes(2, _bytes(1, _int(1, _TYPES[kind]) + its_shape))
 
 
 def model(
     nodes: Sequence[Node],
     *,
-    weights: Mapping[str, NDArray[Any]],
-    inputs: Mapping[str, tuple[str, Shape]],
+    weights: Mapping[str, NDArray[Any] | Elsewhere | Sequence[str]],
+    inputs: Mapping[str, tuple[str, Shape | None]],
     outputs: Mapping[str, Shape],
+    gives: str = "float32",
 ) -> bytes:
-    """Return a ModelProto of opset 17; inputs are (type, shape), outputs float32."""
+    """Return a ModelProto of opset 17; inputs are (type, shape), outputs are what it `gives`."""
     graph = b"".join(_bytes(1, node.encoded()) for node in nodes) + _bytes(2, "tiny")
     graph += b"".join(_bytes(5, _tensor(name, value)) for name, value in weights.items())
     graph += b"".join(_bytes(11, _declared(n, kind, s)) for n, (kind, s) in inputs.items())
-    graph += b"".join(_bytes(12, _declared(n, "float32", s)) for n, s in outputs.items())
+    graph += b"".join(_bytes(12, _declared(n, gives, s)) for n, s in outputs.items())
     opsets = _bytes(8, _bytes(1, "") + _int(2, 17)) + _bytes(8, _bytes(1, "ours") + _int(2, 1))
     return _int(1, 8) + _bytes(7, graph) + opsets
 
@@ -101,11 +119,14 @@ def brightness(
     layout: str = "NHWC",
     dtype: str = "uint8",
     extra: Sequence[Node] = (),
+    more: Mapping[str, Shape] | None = None,
     scale: float = 1.0,
+    declared: bool = True,
 ) -> bytes:
     """Return a model that sorts pictures by their mean red, green and blue.
 
-    Outputs `answer` (1 × labels) and `embedding` (1 × 3, the mean colour in 0..255).
+    Outputs `answer` (1 × labels) and `embedding` (1 × 3, the mean colour in 0..255), and `more`.
+    `declared` False: the input may have any shape, as far as it says.
     """
     shape = (1, edge, edge, 3) if layout == "NHWC" else (1, 3, edge, edge)
     weight = np.eye(3, labels, dtype=np.float32) * np.float32(scale)
@@ -124,6 +145,6 @@ def brightness(
     return model(
         nodes,
         weights={"weight": weight},
-        inputs={"image": (dtype, shape)},
-        outputs={"answer": (1, labels), "embedding": (1, 3)},
+        inputs={"image": (dtype, shape if declared else None)},
+        outputs={"answer": (1, labels), "embedding": (1, 3), **(more or {})},
     )

@@ -80,6 +80,13 @@ def test_labels_may_stand_in_a_file_of_their_own(tmp_path: Path) -> None:
     assert load_manifest(written(tmp_path, text)).labels == ("red", "green", "blue")
 
 
+def test_files_written_on_windows_are_read(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_bytes(b"\xef\xbb\xbfred\r\ngreen\r\nblue\r\n\r\n")
+    text = GOOD.replace('labels = ["red", "green", "blue"]', 'labels_file = "labels.txt"')
+    directory = written(tmp_path, "\ufeff" + text.replace("\n", "\r\n"))
+    assert load_manifest(directory).labels == ("red", "green", "blue")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -91,6 +98,11 @@ def test_labels_may_stand_in_a_file_of_their_own(tmp_path: Path) -> None:
         ("width = 8", 'width = "8"', "'width' of the input 'image'"),
         ("height = 8", "height = 8\nlayout = 'NWHC'", "'layout' must be one of NCHW, NHWC"),
         ("height = 8", "height = 8\nstd = [1, 1, 0]", "'std' of the input 'image'"),
+        (
+            "height = 8",
+            "height = 8\nmean = [0.485, 0.456, 0.406]\nstd = [0.229, 0.224, 0.225]",
+            "pixels are 0..255 here: multiply both by 255",
+        ),
         ("height = 8", "height = 8\nmean = [1, 1]", "'mean' must be three numbers"),
         ("height = 8", "height = 8\nmean = [nan, 1, 1]", "'mean' must be three numbers"),
         ('labels = ["red", "green", "blue"]', "", "either 'labels' or 'labels_file'"),

@@ -70,6 +70,14 @@ def test_channels_first_and_floats_are_served(tmp_path: Path) -> None:
     assert prediction.embedding.tolist() == [100.0, 5.0, 5.0]
 
 
+def test_halves_are_served(tmp_path: Path) -> None:
+    content = tiny_onnx.brightness(dtype="float16")
+    prediction = loaded(
+        tmp_path, content, image='width = 8\nheight = 8\ndtype = "float16"'
+    ).predict(RED)
+    assert prediction.embedding.tolist() == [200.0, 10.0, 10.0]
+
+
 @pytest.mark.parametrize(
     ("content", "changes", "said"),
     [
@@ -133,3 +141,52 @@ def test_an_input_the_manifest_does_not_name_is_told(tmp_path: Path) -> None:
     )
     with pytest.raises(ModelFileError, match="its inputs are picture, not image"):
         loaded(tmp_path, content, output='probabilities = "answer"')
+
+
+def test_names_in_place_of_numbers_are_refused_on_loading(tmp_path: Path) -> None:
+    """Classifiers out of scikit-learn give the name of the class."""
+    content = tiny_onnx.model(
+        [
+            Node("Cast", ["image"], "floats", {"to": 1}),
+            Node("ReduceMean", ["floats"], "means", {"axes": [1, 2], "keepdims": 0}),
+            Node("ArgMax", ["means"], "which", {"axis": 1}),
+            Node("Gather", ["names", "which"], "answer"),
+        ],
+        weights={"names": ["red", "green", "blue"]},
+        inputs={"image": ("uint8", (1, 8, 8, 3))},
+        outputs={"answer": (1, 1)},
+        gives="string",
+    )
+    with pytest.raises(ModelFileError, match="'answer' does not hold numbers"):
+        loaded(tmp_path, content, output='probabilities = "answer"')
+
+
+def test_an_embedding_that_is_not_a_number_is_refused_on_loading(tmp_path: Path) -> None:
+    nan = Node("Sub", ["embedding", "embedding"], "zero"), Node("Div", ["zero", "zero"], "nan")
+    content = tiny_onnx.brightness(extra=nan, more={"nan": (1, 3)})
+    with pytest.raises(ModelFileError, match="its embedding is not a number"):
+        loaded(tmp_path, content, output='probabilities = "answer"\nembedding = "nan"')
+
+
+def test_weights_that_no_checksum_covers_are_refused_wherever_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "weights.bin").write_bytes(np.eye(3, dtype=np.float32).tobytes())
+    content = tiny_onnx.model(
+        [
+            Node("Cast", ["image"], "floats", {"to": 1}),
+            Node("ReduceMean", ["floats"], "means", {"axes": [1, 2], "keepdims": 0}),
+            Node("MatMul", ["means", "weight"], "answer"),
+        ],
+        weights={"weight": tiny_onnx.Elsewhere("weights.bin", (3, 3))},
+        inputs={"image": ("uint8", (1, 8, 8, 3))},
+        outputs={"answer": (1, 3)},
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelFileError, match="save the model with them inside"):
+        loaded(tmp_path, content, output='logits = "answer"')
+
+
+def test_a_model_that_declares_no_shape_is_tried(tmp_path: Path) -> None:
+    content = tiny_onnx.brightness(declared=False)
+    assert loaded(tmp_path, content).predict(RED).embedding.tolist() == [200.0, 10.0, 10.0]

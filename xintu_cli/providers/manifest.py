@@ -31,7 +31,7 @@ import hashlib
 import math
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -44,7 +44,7 @@ MANIFEST_NAME = "model.toml"
 
 View = Literal["crop", "squash", "pad"]
 Layout = Literal["NCHW", "NHWC"]
-Dtype = Literal["uint8", "float32"]
+Dtype = Literal["uint8", "float32", "float16"]
 
 _KEYS = {
     "name": str,
@@ -76,7 +76,7 @@ class InputSpec:
 
     `view` says how the picture becomes width × height pixels: `crop` (the central part of
     that shape), `squash` (all of it, its shape lost), `pad` (all of it on black).
-    float32 inputs are (pixel - mean) / std over pixels of 0..255.
+    Float inputs are (pixel - mean) / std over pixels of 0..255.
     """
 
     name: str
@@ -191,7 +191,8 @@ def load_manifest(directory: Path) -> ModelManifest:
     path = directory / MANIFEST_NAME
     try:
         raw = path.read_bytes()
-        document = tomllib.loads(raw.decode("utf-8"))
+        # -sig: editors on Windows begin a file with a byte order mark, which TOML does not know.
+        document = tomllib.loads(raw.decode("utf-8-sig"))
     except OSError as error:
         raise ModelFileError(
             f"cannot read the local model's manifest {path}: {error.strerror}. "
@@ -256,13 +257,15 @@ class _Reader:
         """Return the labels, from the manifest or a text file beside it, one a line."""
         if ("labels" in self.document) == ("labels_file" in self.document):
             raise self.wrong("it needs either 'labels' or 'labels_file'")
-        values: Sequence[Any] = self.document.get("labels", ())
+        values: list[Any] = self.document.get("labels", [])
         if "labels_file" in self.document:
             file = self.path.parent / self.document["labels_file"]
             try:
-                values = [line.strip() for line in file.read_text("utf-8").splitlines()]
+                values = [line.strip() for line in file.read_text("utf-8-sig").splitlines()]
             except (OSError, UnicodeDecodeError) as error:
                 raise self.wrong(f"its labels_file {file} cannot be read: {error}") from error
+            while values and not values[-1]:
+                values.pop()
         labels = tuple(values)
         if len(labels) < 2 or not all(isinstance(label, str) and label for label in labels):
             raise self.wrong("it needs at least two labels, each a text")
@@ -287,9 +290,15 @@ class _Reader:
         for key in ("width", "height"):
             if not isinstance(table.get(key), int) or not 1 <= table[key] <= _LARGEST_EDGE:
                 raise self.wrong(f"{key!r} of the input {name!r} must be 1 to {_LARGEST_EDGE}")
-        std = self.triple(table, "std", 1.0)
+        mean, std = self.triple(table, "mean", 0.0), self.triple(table, "std", 1.0)
         if min(std) <= 0:
             raise self.wrong(f"'std' of the input {name!r} must be greater than 0")
+        if max(std) < 1 and max(map(abs, mean)) <= 1:
+            # Nothing would fail: every photo would be dazzling white to the network.
+            raise self.wrong(
+                f"'mean' and 'std' of the input {name!r} look like those of pixels of 0..1; "
+                "pixels are 0..255 here: multiply both by 255"
+            )
         return InputSpec(
             name=name,
             view=cast("View", self.choice(table, "view", get_args(View), None)),
@@ -297,7 +306,7 @@ class _Reader:
             height=table["height"],
             layout=cast("Layout", self.choice(table, "layout", get_args(Layout), "NHWC")),
             dtype=cast("Dtype", self.choice(table, "dtype", get_args(Dtype), "uint8")),
-            mean=self.triple(table, "mean", 0.0),
+            mean=mean,
             std=std,
         )
 

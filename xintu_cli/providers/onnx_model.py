@@ -5,6 +5,7 @@ Damaged, exchanged or untruthful files are a `ModelFileError` when it is loaded.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +30,13 @@ _BARCODE_EDGE = 1024
 """Barcodes are looked for at most at this edge, in pixels: 2 ms a photo; larger finds no more."""
 _SUM_TOLERANCE = 0.01
 """How far probabilities may sum from 1; the int8 and fp16 softmax of onnxruntime stay at 1e-6."""
-_TENSOR_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
+_TENSOR_TYPES = {
+    "uint8": "tensor(uint8)",
+    "float16": "tensor(float16)",
+    "float32": "tensor(float)",
+}
+_WHERE_IT_WAS = re.compile(r"/onnxruntime_src/\S+:\d+ .*?\) (?=ONNX|[A-Z])")
+"""The place in onnxruntime's own source that its messages may begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +94,39 @@ class OnnxModel:
         with _foreign_errors(self.manifest, "run"):
             raw = self._session.run(self._outputs, prepare(picture, self.manifest.inputs))
         values = self._probabilities(raw[0])
-        embedding = np.asarray(raw[1] if len(raw) > 1 else (), np.float32).reshape(-1)
+        embedding = np.zeros(0, np.float32)
+        if self.manifest.embedding is not None:
+            embedding = self._numbers(raw[1], self.manifest.embedding).astype(np.float32)
+            if not np.isfinite(embedding).all():
+                raise _lie(self.manifest, "its embedding is not a number (NaN or infinite)")
         named = dict(zip(self.manifest.labels, values.tolist(), strict=True))
         return Prediction(named, embedding, barcode=self._has_barcode(picture))
 
-    def _probabilities(self, raw: NDArray[Any]) -> NDArray[np.float64]:
+    def _numbers(self, raw: Any, output: str) -> NDArray[np.float64]:
+        """Return one output as a row of numbers; a classifier may give names or maps instead."""
         import numpy as np
 
-        values: NDArray[np.float64] = np.asarray(raw, np.float64).reshape(-1)
+        try:
+            numbers: NDArray[np.float64] = np.asarray(raw, np.float64).reshape(-1)
+        except (TypeError, ValueError) as error:
+            raise _lie(
+                self.manifest, f"the output {output!r} does not hold numbers, one for each label"
+            ) from error
+        return numbers
+
+    def _probabilities(self, raw: Any) -> NDArray[np.float64]:
+        import numpy as np
+
+        values = self._numbers(raw, self.manifest.output)
         labels = len(self.manifest.labels)
         if values.size != labels:
             raise _lie(self.manifest, f"it gives {values.size} values for {labels} labels")
         if not np.isfinite(values).all():
             raise _lie(self.manifest, "its output is not a number (NaN or infinite)")
         if self.manifest.output_is_logits:
-            values = np.exp((values - values.max()) / self.manifest.temperature)
-            values /= values.sum()
-            return values
+            powers = np.exp((values - values.max()) / self.manifest.temperature)
+            likely: NDArray[np.float64] = powers / powers.sum()
+            return likely
         if values.min() < -_SUM_TOLERANCE or abs(values.sum() - 1) > _SUM_TOLERANCE:
             raise _lie(
                 self.manifest,
@@ -165,10 +188,13 @@ def _check_inputs(manifest: ModelManifest, actual: list[Any]) -> None:
 
 
 def _fits(spec: InputSpec, shape: list[Any]) -> bool:
-    """Compare shapes; a dimension that is not a number may be anything."""
-    return len(shape) == 4 and all(
-        not isinstance(actual, int) or actual == wanted
-        for actual, wanted in zip(shape, spec.shape, strict=True)
+    """Compare shapes; a dimension that is not a number may be anything, and so may no shape."""
+    return not shape or (
+        len(shape) == 4
+        and all(
+            not isinstance(actual, int) or actual == wanted
+            for actual, wanted in zip(shape, spec.shape, strict=True)
+        )
     )
 
 
@@ -188,13 +214,24 @@ def _foreign_errors(manifest: ModelManifest, doing: str) -> Iterator[None]:
     except Exception as error:
         if not type(error).__module__.startswith("onnxruntime"):
             raise
-        first_line = str(error).strip().split("\n", 1)[0][:300]
+        first_line = _WHERE_IT_WAS.sub("", str(error).strip().split("\n", 1)[0])[:300]
         if any(told in first_line for told in _LACK_OF_MEMORY):
             raise MemoryError(f"the local model {manifest.name} does not fit") from error
         raise ModelFileError(
-            f"cannot {doing} the local model {manifest.path}: {first_line}. The file is damaged, "
-            "or needs a newer onnxruntime: install xintu again, or export the model for opset 17."
+            f"cannot {doing} the local model {manifest.path}: {first_line}. {_remedy(first_line)}"
         ) from error
+
+
+def _remedy(complaint: str) -> str:
+    if "External data" in complaint:
+        return (
+            "Its weights lie in a file of their own, which no checksum covers: save the model "
+            "with them inside (torch.onnx.export(…, external_data=False))."
+        )
+    return (
+        "The file is damaged, or needs a newer onnxruntime: install xintu again, or export the "
+        "model for opset 17."
+    )
 
 
 def _first_words(error: BaseException) -> str:

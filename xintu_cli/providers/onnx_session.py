@@ -29,6 +29,10 @@ def open_session(content: bytes) -> Any:
     options.enable_cpu_mem_arena = False
     if _sums_may_overflow():
         options.add_session_config_entry("session.x64quantprecision", "1")
+    # Weights in a file of their own would be taken from wherever one stands, unchecked.
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", os.devnull
+    )
     # Not even errors: they come as exceptions, and on stderr as well, in red.
     options.log_severity_level = 4
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -65,9 +65,10 @@ def tensor(picture: Picture, spec: InputSpec) -> Tensor:
     import numpy as np
 
     pixels: Tensor = np.asarray(picture)[None]
-    if spec.dtype == "float32":
+    if spec.dtype != "uint8":
         mean = np.array(spec.mean, np.float32)
         pixels = (pixels.astype(np.float32) - mean) / np.array(spec.std, np.float32)
+        pixels = pixels.astype(spec.dtype, copy=False)
     if spec.layout == "NCHW":
         pixels = pixels.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(pixels)
