@@ -39,6 +39,9 @@ class Reason(StrEnum):
     STOPPED = "stopped"
 
 
+_FINAL_REASONS = frozenset({Reason.ASKED, Reason.KEPT_LOCAL})
+
+
 class FileStatus(StrEnum):
     """What the index remembers of a file's content."""
 
@@ -179,6 +182,11 @@ class Answer:
     preparation_version: str = ""
     attempts: tuple[Attempt, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def stands_in(self) -> bool:
+        """True where the local model spoke in place of an LLM that was to be asked."""
+        return self.source is Source.LOCAL and self.reason not in _FINAL_REASONS
 
     def total_tokens(self) -> tuple[int | None, int | None]:
         """Tokens in and out over all attempts; None where no attempt told."""

@@ -29,7 +29,6 @@ from xintu_cli.records import Attempt, CachedRow, ProviderFigures, Reason, RunSu
 MOST_NAMED_FAILURES = 1000
 """How many failures a summary names; `failures_total` counts all of them."""
 
-_FINAL_REASONS = frozenset({Reason.ASKED, Reason.KEPT_LOCAL})
 _category = itemgetter(CachedRow._fields.index("category"))
 _source = itemgetter(CachedRow._fields.index("source"))
 
@@ -129,7 +128,7 @@ class Tally:
         """Count an answer; its copies are hits that this run made possible."""
         count, answer = self._counts, outcome.answer
         local = answer.source is Source.LOCAL
-        stand_in = local and answer.reason not in _FINAL_REASONS
+        stand_in = answer.stands_in
         if stand_in and outcome.task.provisional:
             count["cached"] += 1  # it had a stand-in before: nothing has changed for it
         else:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.support.cloud import ALL_CLOUD, environment
 from tests.support.command import Home
 from tests.support.demo import make_album
 from tests.support.invariants import check_streams
 from tests.support.photos import make_jpeg
+from tests.support.vendor_process import VendorProcess
 
 DRAWN = ("travel_scenery", "screenshot", "qrcode", "other")
 """What `make_album` draws in turn."""
@@ -90,11 +93,66 @@ def test_a_photo_that_cannot_be_read_is_named_and_not_counted(home: Home, labell
     assert [Path(failure["path"]).name for failure in told["failures"]] == ["broken.jpg"]
 
 
+def test_one_category_alone_can_be_measured(home: Home, labelled: Path) -> None:
+    """How many of these are told right? A photo may be taken for what no other photo here is."""
+    for name in DRAWN[:2] + DRAWN[3:]:
+        shutil.rmtree(labelled / name)
+    told = home.run("evaluate", labelled, "--json").json()
+    assert told["per_category"]["qrcode"] == {
+        "precision": 1.0, "recall": 1.0, "f1": 1.0, "photos": 3, "said": 3,
+    }  # fmt: skip
+
+
+def test_links_are_followed_where_they_are_named_or_asked_for(
+    home: Home, labelled: Path, tmp_path: Path
+) -> None:
+    links = tmp_path / "links"
+    for path in labelled.rglob("*.jpg"):
+        (links / path.parent.name).mkdir(parents=True, exist_ok=True)
+        (links / path.parent.name / path.name).symlink_to(path)
+    refused = home.run("evaluate", links)
+    assert refused.exit_code == 2, refused
+    assert "--follow-symlinks follows them" in refused.stderr
+    assert home.run("evaluate", links, "--follow-symlinks", "--json").json()["photos"] == 12
+    rows = [f"{path},{path.parent.name}" for path in links.rglob("*.jpg")]
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(["path,category", *rows]), encoding="utf-8")
+    told = home.run("evaluate", table, "--json").json()
+    assert (told["photos"], told["failures"]) == (12, [])
+
+
+def test_what_stood_in_for_an_llm_is_not_taken_for_its_answer(home: Home, labelled: Path) -> None:
+    with VendorProcess({"rules": [{"then": {"status": 500}}]}) as vendor:
+        env = environment(openai=vendor)
+        finished = home.run("evaluate", labelled, "--policy", "hybrid", "--json", env=env)
+        shown = home.run(
+            "evaluate", labelled, "--policy", "hybrid", env=env | {"XINTU_FALLBACK_OK": "1"}
+        )
+    assert finished.exit_code == 4, finished
+    assert finished.json()["provisional"] == 12
+    assert shown.exit_code == 0, shown
+    assert "for 12 photos no LLM answered: the local model stood in" in shown.stdout
+
+
+def test_a_budget_is_spent_on_every_category(home: Home, labelled: Path) -> None:
+    with VendorProcess() as vendor:
+        finished = home.run(
+            *("evaluate", labelled, *ALL_CLOUD, "--max-calls", "4", "--concurrency", "1", "--json"),
+            env=environment(openai=vendor),
+        )
+        assert vendor.summary()["requests"] == 4
+    assert finished.exit_code == 4, finished
+    told = finished.json()
+    assert told["stopped"].startswith("--max-calls is reached")
+    assert {key: by["photos"] for key, by in told["per_category"].items() if by["photos"]} == (
+        dict.fromkeys(DRAWN, 1)
+    )
+
+
 @pytest.mark.parametrize(
     ("files", "exit_code", "said"),
     [
         ((), 2, "no labelled photo"),
-        (("pets/a.jpg",), 2, "one category"),
         (("pets/a.jpg", "kittens/b.jpg"), 2, "kittens"),
         (("pets/a.jpg", "screnshot/b.jpg"), 2, "screenshot"),
         (("pets/a.jpg", "foods/"), 2, "foods"),

@@ -62,7 +62,10 @@ def test_a_model_that_answers_in_no_category_of_its_taxonomy_is_not_sound(home: 
     taxonomy = make_taxonomy(home.path / "colours.toml", "red", "grean", "blue")
     finished = home.run("models", "verify", model, env={"XINTU_TAXONOMY": str(taxonomy)})
     assert finished.exit_code == 78, finished
-    assert "answers 'green', which the taxonomy colours does not have, the nearest is 'grean'" in finished.stdout
+    assert (
+        "answers 'green', which the taxonomy colours does not have, the nearest is 'grean'"
+        in finished.stdout
+    )
 
 
 @pytest.mark.parametrize("command", [("models", "list"), ("models", "verify")])

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from xintu_cli.bootstrap import open_examiner, walk_rules
 from xintu_cli.cli.evaluation_json import evaluation_json
+from xintu_cli.cli.exits import say
 from xintu_cli.cli.progress import shown_progress
 from xintu_cli.cli.session import Session
 from xintu_cli.errors import ExitCode
@@ -59,12 +60,13 @@ def evaluate_place(session: Session, place: Path, *, as_json: bool) -> int:
             console.print(part, soft_wrap=isinstance(part, Text))
     if found.failures:
         return int(ExitCode.SOME_FAILED)
-    return int(ExitCode.SOME_PENDING if found.stopped else ExitCode.DONE)
+    stood_in = found.provisional and not workspace.settings.fallback_ok
+    return int(ExitCode.SOME_PENDING if found.stopped or stood_in else ExitCode.DONE)
 
 
 async def _run(session: Session, photos: Sequence[LabelledPhoto]) -> tuple[Evaluation, float]:
     started = anyio.current_time()
-    async with open_examiner(session.workspace) as examiner:
+    async with open_examiner(session.workspace, say) as examiner:
         with shown_progress(
             session, speaker(session.language)(EvaluationPhrase.EVALUATING)
         ) as advance:
@@ -134,6 +136,9 @@ class _Page:
             say(EvaluationPhrase.ANSWERS, sources=", ".join(sources) or say(EvaluationPhrase.NONE))
         )
         yield Text("; ".join(told), QUIET_STYLE)
+        if found.provisional:
+            stood_in = say(Phrase.PHOTOS, n=found.provisional)
+            yield Text(say(EvaluationPhrase.STOOD_IN, photos=stood_in), PROBLEM_STYLE)
         if found.stopped:
             yield Text(
                 display_text(say(EvaluationPhrase.STOPPED, reason=found.stopped)), PROBLEM_STYLE

@@ -58,6 +58,7 @@ def evaluation_json(
         "tokens_in": tokens_in,
         "tokens_out": tokens_out,
         "sources": found.sources,
+        "provisional": found.provisional,
         "seconds": round(seconds, 3),
         "photos_per_second": round(score.photos / seconds, 1) if seconds > 0 else None,
         "stopped": found.stopped,

@@ -42,6 +42,12 @@ def train(session: Session, place: Path, *, as_json: bool) -> int:
     """Learn a head from a labelled folder; return the exit code."""
     workspace = session.workspace
     photos = labelled_photos(place, workspace.taxonomy, walk_rules(workspace))
+    categories = {photo.category for photo in photos}
+    if len(categories) == 1:
+        raise UsageError(
+            f"{display_text(os.fsencode(place))} has photos of one category alone, "
+            f"{categories.pop()}: there is nothing to tell apart. Add photos of a second one."
+        )
     quotas = fair_shares(dict(Counter(photo.category for photo in photos)), MOST_PHOTOS)
     lessons = list(_evenly([Lesson(p.path, p.category, _FOLDER) for p in photos], quotas))
     return _learn(session, lessons, "train", as_json=as_json)

@@ -5,6 +5,7 @@ In: labelled photos and whoever is to answer. Out: the figures, what it took, an
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -65,6 +66,8 @@ class Evaluation:
     attempts: list[Attempt] = field(default_factory=list)
     latencies_ms: list[float] = field(default_factory=list)
     sources: dict[str, int] = field(default_factory=dict)
+    provisional: int = 0
+    """Answers of the local model that stand in for an LLM's (outage, refusal)."""
     stopped: str = ""
     """Why the rest was not asked about, "" where all were."""
 
@@ -106,6 +109,7 @@ class Evaluation:
         self.attempts += answer.attempts
         self.latencies_ms.append(sum(attempt.latency_ms for attempt in answer.attempts))
         self.sources[answer.source] = self.sources.get(answer.source, 0) + 1
+        self.provisional += answer.stands_in
 
 
 async def evaluate(
@@ -113,11 +117,12 @@ async def evaluate(
 ) -> Evaluation:
     """Ask about every photo, `workers` at a time; `advance(done, total)` after each.
 
-    A spent budget ends the asking, not the evaluation; what is left is told in `stopped`.
+    A spent budget ends the asking, not the evaluation; what is left is told in `stopped`. What
+    was asked until then is of every category in its proportion.
     Raises `NoProviderLeftError` where nobody is left to ask.
     """
     found = Evaluation()
-    waiting = iter(photos)
+    waiting = iter(_spread(photos))
     control = Control()
     done = 0
 
@@ -134,6 +139,17 @@ async def evaluate(
         for _ in range(examiner.workers):
             group.start_soon(work)
     return found
+
+
+def _spread(photos: Sequence[LabelledPhoto]) -> list[LabelledPhoto]:
+    """Order photos so that any first part of them has of every category its share."""
+    counts = Counter(photo.category for photo in photos)
+    seen = Counter[str]()
+    places = []
+    for photo in photos:
+        places.append((seen[photo.category] + 0.5) / counts[photo.category])
+        seen[photo.category] += 1
+    return [photos[n] for n in sorted(range(len(photos)), key=places.__getitem__)]
 
 
 async def _ask(

@@ -1,7 +1,7 @@
 """Photos whose category is known: `DIR/<category>/…`, or a CSV with path and category.
 
-Everything is checked before anything is read: a category outside the taxonomy, an empty
-folder, a file that is not there, a single category are `UsageError`s that say which. Blocks.
+Everything is checked before anything is classified: a category outside the taxonomy, an empty
+folder, a file that is not there are `UsageError`s that say which. Blocks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xintu_cli.errors import RootMissingError, UsageError
-from xintu_cli.imaging.formats import has_image_suffix
+from xintu_cli.imaging.formats import HEAD_BYTES, has_image_suffix, has_raw_suffix, sniff
 from xintu_cli.locations import expand_home
 from xintu_cli.reporting.escape import display_text
 from xintu_cli.reporting.labels import read_labels_csv
@@ -42,12 +42,6 @@ def labelled_photos(place: Path, taxonomy: Taxonomy, rules: WalkRules) -> list[L
             f"{name} has no labelled photo. Give a folder with one folder per category "
             f"({name}/pets, {name}/foods, …), or a CSV with path and category."
         )
-    categories = {photo.category for photo in photos}
-    if len(categories) == 1:
-        raise UsageError(
-            f"{name} has photos of one category alone, {categories.pop()}: nothing can be "
-            "confused there. Add photos of a second one."
-        )
     return photos
 
 
@@ -69,13 +63,11 @@ def _of_directory(
         root = os.path.abspath(os.fsencode(folder))
         for batch in walk_files([root], rules, WalkReport()):
             for photo in batch:
-                if has_image_suffix(photo.path):
+                if has_image_suffix(photo.path) or _announces_an_image(photo.path):
                     found += 1
                     yield LabelledPhoto(photo.path, key)
         if not found:
-            raise UsageError(
-                f"{display_text(os.fsencode(folder))} has no photo. Put some there, or remove it."
-            )
+            raise UsageError(f"{display_text(os.fsencode(folder))} {_why_nothing(folder, rules)}")
 
 
 def _of_csv(place: Path, name: str, taxonomy: Taxonomy) -> Iterator[LabelledPhoto]:
@@ -92,13 +84,31 @@ def _of_csv(place: Path, name: str, taxonomy: Taxonomy) -> Iterator[LabelledPhot
                 f"{where}: there is no file {display_text(row.path)}, neither from here nor "
                 "from the CSV's folder. Correct the path, or take the line out."
             )
-        path = os.path.abspath(os.fsencode(found))
+        # A link that somebody names is meant; one that a walk finds may lead anywhere.
+        path = os.fsencode(found.resolve() if found.is_symlink() else os.path.abspath(found))
         if seen.setdefault(path, key) != key:
             raise UsageError(
                 f"{where}: {display_text(row.path)} is {seen[path]} in an earlier line. "
                 "A photo has one category: take one of the lines out."
             )
     yield from (LabelledPhoto(path, key) for path, key in seen.items())
+
+
+def _announces_an_image(path: bytes) -> bool:
+    """Tell a photo whose name promises nothing by its first bytes, as a run does."""
+    if has_raw_suffix(path):
+        return False
+    try:
+        with Path(os.fsdecode(path)).open("rb") as file:
+            return sniff(file.read(HEAD_BYTES)) is not None
+    except OSError:
+        return False
+
+
+def _why_nothing(folder: Path, rules: WalkRules) -> str:
+    if not rules.follow_symlinks and any(path.is_symlink() for path in folder.rglob("*")):
+        return "has no photo but symbolic links: --follow-symlinks follows them."
+    return "has no photo. Put some there, or remove it."
 
 
 def _is_hidden(path: Path) -> bool:

@@ -16,6 +16,10 @@ class EvaluationPhrase(Bilingual):
     LATENCY = ("{time}, {rate}; {latency} ms", "{time}，{rate}；{latency} 毫秒")
     ANSWERS = ("answers: {sources}", "来源：{sources}")
     NONE = ("none", "无")
+    STOOD_IN = (
+        "for {photos} no LLM answered: the local model stood in, and is measured there",
+        "{photos}未得到云端回答：由本地模型代答，计入以上指标",
+    )
     STOPPED = ("stopped early: {reason}", "提前停止：{reason}")
     CATEGORIES = ("category: photos, precision, recall, F1", "类别：张数、精确率、召回率、F1")
     CONFUSION = (
