@@ -80,8 +80,10 @@ def test_a_taxonomy_of_ones_own_gets_a_local_model(home: Home, model: Path, own:
     assert "no local model serves the taxonomy seasons" in before.stderr
     assert "xintu models train DIR" in before.stderr
 
-    trained = told(home.run("models", "train", photos, *its, "--json"))
+    finished = home.run("models", "train", photos, *its, "--json")
+    trained = told(finished)
     assert trained["adopted"] is True
+    assert f"xintu models adapt --take-back --taxonomy {own} --model {model}" in finished.stderr
     assert trained["present"] is None
     assert trained["new"]["accuracy"] > 0.95
     check_litter(home)
@@ -99,6 +101,7 @@ def test_a_taxonomy_of_ones_own_gets_a_local_model(home: Home, model: Path, own:
 
     back = home.run("models", "train", "--take-back", *its)
     assert back.exit_code == 0, back
+    assert "it knows none of its categories" in back.stderr
     assert home.run("classify", new, *its).exit_code == 78
     assert home.run("models", "train", "--take-back", *its).exit_code == 2
 

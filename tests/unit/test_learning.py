@@ -234,3 +234,9 @@ def test_a_threshold_for_cascade_needs_enough_photos_to_show_it() -> None:
     assert judge().surely_right_from(sure) is None
     sure[47] = sure[0]
     assert judge().surely_right_from(sure) == pytest.approx(0.7)
+
+
+def test_of_no_photo_that_needs_no_llm_nobody_says_how_many_are_right() -> None:
+    arbiter = judge()
+    unsure = measured(arbiter, ("cat", 0.8, 60), ("dog", 0.8, 40), ("card", 0.8, 10)).worth
+    assert (unsure.alone, unsure.alone_right) == (0.0, None)

@@ -69,6 +69,8 @@ def adapt(session: Session, paths: Sequence[Path], *, as_json: bool) -> int:
 def take_back(session: Session) -> int:
     """Go back to the head before the present one, or to the model's own."""
     workspace = session.workspace
+    from xintu_cli.providers.coverage import coverage
+
     manifest = find_model(workspace)
     shelf = head_shelf(workspace, manifest)
     name = shelf.take_back()
@@ -76,7 +78,12 @@ def take_back(session: Session) -> int:
     if not name:
         raise UsageError(f"there is nothing to take back: {where}, has learnt nothing here.")
     left = shelf.in_use()
-    now = f"the head of {left.notes.made_at[:10]} is in use" if left else "answers as it ships"
+    if left:
+        now = f"the head of {left.notes.made_at[:10]} is in use"
+    elif coverage(manifest, workspace.taxonomy).usable:
+        now = "answers as it ships"
+    else:
+        now = "it knows none of its categories"
     say(display_text(f"taken back: {name}. Now {where}: {now}."))
     return int(ExitCode.DONE)
 
@@ -193,6 +200,6 @@ def _notes(
             "ece": round(new.ece, 4),
             "share": round(new.share, 4),
             "alone": round(new.alone, 4),
-            "alone_right": round(new.alone_right, 4),
-        },
+        }
+        | ({} if new.alone_right is None else {"alone_right": round(new.alone_right, 4)}),
     )

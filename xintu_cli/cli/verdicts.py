@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from shlex import quote
 
 from xintu_cli.cli.exits import say
 from xintu_cli.cli.session import Session
@@ -10,6 +11,7 @@ from xintu_cli.jobs.judging import Worth
 from xintu_cli.jobs.learning import Learnt
 from xintu_cli.jobs.looking import Album
 from xintu_cli.reporting.escape import display_text, json_text, path_text
+from xintu_cli.settings import Settings
 
 
 def show_verdict(learnt: Learnt, album: Album, session: Session, *, as_json: bool) -> None:
@@ -41,7 +43,7 @@ def _fields(worth: Worth) -> dict[str, object]:
         "ece": round(worth.ece, 4),
         "share": round(worth.share, 4),
         "alone": round(worth.alone, 4),
-        "alone_right": round(worth.alone_right, 4),
+        "alone_right": None if worth.alone_right is None else round(worth.alone_right, 4),
         "missed": {
             key: {"photos": photos, "sent": sent} for key, (photos, sent) in worth.missed.items()
         },
@@ -63,7 +65,7 @@ def _table(learnt: Learnt) -> str:
             f"{worth.macro_f1:.3f}",
             f"{worth.ece:.3f}",
             f"{worth.alone:.1%}",
-            f"{worth.alone_right:.1%}",
+            "–" if worth.alone_right is None else f"{worth.alone_right:.1%}",
         )
         cells = (f"  {value:>{width}}" for value, width in zip(values, widths, strict=True))
         lines.append(f"{name:9}{''.join(cells)}")
@@ -86,9 +88,19 @@ def _words(learnt: Learnt, album: Album, session: Session) -> list[str]:
     else:
         words.append(
             f"adopted: the local model answers with it from now on, for the taxonomy "
-            f"{taxonomy.name}. `xintu models adapt --take-back` goes back."
+            f"{taxonomy.name}. `{_going_back(session.workspace.settings)}` goes back."
         )
     return words
+
+
+def _going_back(settings: Settings) -> str:
+    """Return the command that takes back what these settings learnt."""
+    command = "xintu models adapt --take-back"
+    for name in ("taxonomy", "model"):
+        value = getattr(settings, name)
+        if value != Settings.model_fields[name].default:
+            command += f" --{name} {quote(value)}"
+    return command
 
 
 def _protection(learnt: Learnt) -> list[str]:

@@ -38,7 +38,8 @@ class Worth:
     """What answers are worth on labelled photos.
 
     `share`: the part that may be answered locally so that `RIGHT_ENOUGH` of it is right.
-    `alone`: the part that `cascade` answers locally at its threshold; `alone_right` of it is.
+    `alone`: the part that `cascade` answers locally at its threshold; `alone_right` of it is
+    (None: there is none).
     `missed`: per category that must stay at home, (photos of it, those that would be sent).
     """
 
@@ -48,7 +49,7 @@ class Worth:
     ece: float
     share: float
     alone: float
-    alone_right: float
+    alone_right: float | None
     missed: Mapping[str, tuple[int, int]]
 
 
@@ -101,7 +102,7 @@ class Judge:
             ece=figures.ece or 0.0,
             share=_share_right(sure, right),
             alone=float(alone.mean()),
-            alone_right=float(right[alone].mean()) if alone.any() else 1.0,
+            alone_right=float(right[alone].mean()) if alone.any() else None,
             missed=self._missed(reader, said, chosen),
         )
         return Measured(said, -np.log(np.maximum(own, _LEAST_SAID)), right, worth)

@@ -183,7 +183,8 @@ def broken(directory: Path, what: str) -> ModelFileError:
     """Return the error of a head that cannot be used."""
     return ModelFileError(
         f"the trained head in {directory} cannot be used: {what}. Make it again (xintu models "
-        "train DIR, or adapt), or go without it: xintu models adapt --take-back."
+        "train DIR, or adapt), or go without it: xintu models adapt --take-back (and the same "
+        "--taxonomy)."
     )
 
 
