@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import plistlib
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.support import tiny_onnx
 from tests.support.command import Home, installed_command
 from tests.support.photos import make_tree
+from tests.support.tiny_onnx import Node
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 UNITS = ["xintu.service", "xintu.timer"]
@@ -62,3 +66,28 @@ def test_the_example_of_a_shared_cache_is_a_configuration(home: Home) -> None:
     shown = home.run("config", "show", "--json", "--config", example)
     assert shown.exit_code == 0, shown
     assert shown.json()["cache"]["value"].startswith("mysql://xintu@db.lan")
+
+
+def test_the_example_of_a_manifest_describes_a_model(home: Home) -> None:
+    """Every key of it is one; what is commented out as well."""
+    content = tiny_onnx.model(
+        [
+            Node("ReduceMean", ["input"], "features", {"axes": [2, 3], "keepdims": 0}),
+            Node("MatMul", ["features", "weight"], "output"),
+        ],
+        weights={"weight": np.eye(3, 5, dtype=np.float32)},
+        inputs={"input": ("float32", ("batch", 3, 224, 224))},
+        outputs={"output": ("batch", 5), "features": ("batch", 3)},
+    )
+    text = (CONFIGS / "example-model.toml").read_text(encoding="utf-8")
+    told = text.replace("0" * 64, hashlib.sha256(content).hexdigest())
+    everything = re.sub(r"^# (?=\[|[a-z_]+ = )(?!labels_file)", "", told, flags=re.MULTILINE)
+    assert "\n[barcode]" in everything
+    assert "\nembedding = " in everything
+    for name, manifest in (("told", told), ("everything", everything)):
+        directory = home.path / name
+        directory.mkdir()
+        (directory / "model.onnx").write_bytes(content)
+        (directory / "model.toml").write_text(manifest, encoding="utf-8")
+        finished = home.run("models", "verify", directory)
+        assert finished.exit_code == 0, finished
