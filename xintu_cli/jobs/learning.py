@@ -99,10 +99,8 @@ def learn(
 def _check_enough(labels: Sequence[str]) -> None:
     counts = Counter(labels)
     if len(counts) < 2:
-        found = f"only photos of {next(iter(counts))!r}" if counts else "no labelled photo"
-        raise UsageError(
-            f"cannot learn: there is {found}. A head needs photos of at least two categories."
-        )
+        found = f"every photo is {next(iter(counts))!r}" if counts else "there is no labelled photo"
+        raise UsageError(f"cannot learn: {found}. A head needs photos of at least two categories.")
     if len(labels) < FEWEST_PHOTOS:
         raise UsageError(
             f"cannot learn from {len(labels)} photos: nobody could say whether it holds. "
