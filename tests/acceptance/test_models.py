@@ -75,3 +75,12 @@ def test_the_names_of_models_are_data(home: Home, command: tuple[str, str]) -> N
     assert finished.exit_code == 0, finished
     assert "red\\x1b[31m" in finished.stdout
     check_streams(finished)
+
+
+def test_a_place_for_heads_that_is_none_is_verified_as_a_run_finds_it(home: Home) -> None:
+    home.state.mkdir(parents=True, exist_ok=True)
+    (home.state / "heads").write_text("no directory")
+    finished = home.run("models", "verify")
+    assert finished.exit_code == 78, finished
+    assert "Not a directory" in finished.stdout
+    check_streams(finished)
