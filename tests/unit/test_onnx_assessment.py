@@ -9,6 +9,7 @@ import zxingcpp
 from PIL import Image
 
 from tests.support import tiny_onnx
+from tests.support.tiny_onnx import Node
 from xintu_cli.errors import ModelFileError
 from xintu_cli.providers.manifest import ModelManifest, load_manifest
 from xintu_cli.providers.onnx import OnnxClassifier
@@ -152,3 +153,70 @@ def test_an_unknown_barcode_format_is_told(tmp_path: Path, name: str) -> None:
     )
     with pytest.raises(ModelFileError, match=name):
         OnnxModel.load(load_manifest(tmp_path))
+
+
+def half_lit(*, width: int = 0, height: int = 0) -> Picture:
+    """Return a picture of which this part, from the left and the top, is white."""
+    picture = Image.new("RGB", (64, 64), "black")
+    picture.paste("white", (0, 0, width or 64, height or 64))
+    return Picture(picture)
+
+
+@pytest.fixture
+def upright(tmp_path: Path) -> ModelManifest:
+    """Return a model that knows red by the light that falls on it from above."""
+    above = np.array([[0.03, 0.0, 0.0]] * 4 + [[-0.03, 0.0, 0.0]] * 4, np.float32)
+    content = tiny_onnx.model(
+        [
+            Node("Cast", ["image"], "floats", {"to": 1}),
+            Node("ReduceMean", ["floats"], "rows", {"axes": [2, 3], "keepdims": 0}),
+            Node("MatMul", ["rows", "above"], "scores"),
+            Node("Add", ["scores", "bias"], "answer"),
+        ],
+        weights={"above": above, "bias": np.array([0, 2, 0], np.float32)},
+        inputs={"image": ("uint8", (1, 8, 8, 3))},
+        outputs={"answer": (1, 3)},
+    )
+    (tmp_path / "model.onnx").write_bytes(content)
+    (tmp_path / "model.toml").write_text(
+        f"""
+        name = "upright"
+        version = "1"
+        file = "model.onnx"
+        sha256 = "{hashlib.sha256(content).hexdigest()}"
+        taxonomy = "colours"
+        labels = ["red", "green", "blue"]
+        [[input]]
+        name = "image"
+        view = "squash"
+        width = 8
+        height = 8
+        [output]
+        logits = "answer"
+        [thresholds]
+        keep_local = {{ red = 0.6 }}
+        """,
+        encoding="utf-8",
+    )
+    return load_manifest(tmp_path)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("photo", "category", "protected"),
+    [
+        (half_lit(height=32), "red", ("red",)),
+        (half_lit(width=32), "green", ("red",)),
+        (half_lit(), "green", ()),
+    ],
+    ids=["upright", "on its side", "no document"],
+)
+async def test_what_must_stay_is_recognised_on_its_side_too(
+    upright: ModelManifest, photo: Picture, category: str, protected: tuple[str, ...]
+) -> None:
+    """The answer is the same as ever; only the door stays shut."""
+    classifier = OnnxClassifier(upright, taxonomy(*ALL))
+    found = await classifier.assess(photo)
+    assert found.answer.classification.category == category
+    assert found.protected == protected
+    assert (await classifier.classify(photo)).classification == found.answer.classification

@@ -22,6 +22,7 @@ from xintu_cli.providers.coverage import Coverage, coverage
 from xintu_cli.providers.head_files import KeptHead
 from xintu_cli.providers.manifest import ModelManifest
 from xintu_cli.providers.onnx_model import OnnxModel
+from xintu_cli.providers.onnx_turned import kept_when_turned
 from xintu_cli.providers.onnx_views import needed_edge
 from xintu_cli.records import Answer, Attempt, Classification, Source
 from xintu_cli.taxonomy import Taxonomy
@@ -45,7 +46,8 @@ class Assessment:
     """One photo's answer and all that stands behind it.
 
     `probabilities` by category of the taxonomy, sum 1. `protected` are the categories whose
-    probability reaches their `keep_local` threshold: such a photo should not be sent.
+    probability reaches their `keep_local` threshold, or would if the photo were turned by a
+    quarter: such a photo should not be sent.
     """
 
     answer: Answer
@@ -176,20 +178,25 @@ class OnnxClassifier:
         return _Loaded(model, head, Interpreter(self._manifest, self._taxonomy, own))
 
     async def classify(self, photo: DecodedPhoto) -> Answer:
-        """Answer one photo."""
-        return (await self.assess(photo)).answer
+        """Answer one photo: nobody wants to send it, so nobody asks what must stay."""
+        return (await self._in_thread(photo, guards=False)).answer
 
     async def assess(self, photo: DecodedPhoto) -> Assessment:
-        """Answer one photo and tell what the answer rests on."""
+        """Answer one photo and tell what the answer rests on, and whether it must stay."""
+        return await self._in_thread(photo, guards=True)
+
+    async def _in_thread(self, photo: DecodedPhoto, *, guards: bool) -> Assessment:
         loaded = await self._ready()
         return await anyio.to_thread.run_sync(
-            partial(self._assess, loaded), photo, limiter=self._inference_limiter
+            partial(self._assess, loaded, guards=guards), photo, limiter=self._inference_limiter
         )
 
-    def _assess(self, loaded: _Loaded, photo: DecodedPhoto) -> Assessment:
+    def _assess(self, loaded: _Loaded, photo: DecodedPhoto, *, guards: bool) -> Assessment:
         started = time.perf_counter()
         try:
-            prediction = loaded.model.predict(photo.image())
+            picture = photo.image()
+            prediction = loaded.model.predict(picture)
+            turned = kept_when_turned(picture, loaded.model, prediction) if guards else ()
         except ModelFileError as error:
             failed = self._attempt(started, "failed", str(error))
             raise AnswerError(str(error), (failed,)) from error
@@ -210,7 +217,8 @@ class OnnxClassifier:
             model=self.fingerprint,
             attempts=(self._attempt(started, "ok", ""),),
         )
-        return Assessment(answer, probabilities, tuple(key for key, is_it in held if is_it))
+        protected = (*(key for key, is_it in held if is_it), *turned)
+        return Assessment(answer, probabilities, protected)
 
     def _attempt(self, started: float, outcome: str, error: str) -> Attempt:
         return Attempt(
