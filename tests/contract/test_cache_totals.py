@@ -120,6 +120,32 @@ async def test_unknown_prices_and_two_currencies_are_told_apart(cache: SqlCache)
     assert (dict(totals.spent), totals.unpriced) == ({"CNY": 0.5, "USD": 0.25}, 1)
 
 
+async def test_what_a_killed_run_called_for_and_spent_is_not_left_out(cache: SqlCache) -> None:
+    finished = RunSummary(
+        "f" * 32, "done", 0, 1, 0, 1, 0, 0, 0, 0, calls=1, tokens_in=900, tokens_out=60,
+        cost=0.25, currency="CNY",
+    )  # fmt: skip
+    await run(cache, finished)
+    await cache.settle(Settlement(finished.run_id, TASK, answers=((CAT, llm("pets")),)))
+    killed = "e" * 32
+    await cache.start_run(RunRow(killed, "here", "1.0", "hybrid"))
+    unpriced = Attempt(Source.LLM, "own", "vl", "unavailable", 5.0)
+    await cache.settle(
+        Settlement(
+            killed,
+            TASK,
+            answers=((DOG, llm("pets")), (BIRD, local("other"))),
+            attempts=((FISH, unpriced),),
+        )
+    )
+    totals = (await read_periods(cache, days=1, utc_offset_seconds=0.0)).all_time
+    assert [totals.counts[name] for name in ("calls", "tokens_in", "tokens_out", "llm")] == [
+        *(3, 1800, 120),
+        1,
+    ]
+    assert (totals.runs, dict(totals.spent), totals.unpriced) == (2, {"CNY": 0.5}, 1)
+
+
 async def test_an_empty_cache_has_no_rates(cache: SqlCache) -> None:
     totals = (await read_periods(cache, days=1, utc_offset_seconds=0.0)).all_time
     assert (totals.runs, totals.hit_rate, totals.photos_per_second) == (0, None, None)

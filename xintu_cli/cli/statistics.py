@@ -287,7 +287,8 @@ class _View:
         answered = counts["cached"] + counts["llm"] + counts["local"]
         yield f"  {_local_time(run.started_at)}"
         yield display_text(run.host)
-        yield display_text(f"{run.policy}, {run.status}")
+        ended = run.status if run.finished_at else self._say(StatsPhrase.UNFINISHED)
+        yield display_text(f"{run.policy}, {ended}")
         yield f"{counts['found']:,}"
         yield percent(counts["cached"], answered) if answered else ""
         yield duration(run.seconds, self._say) if run.finished_at else ""

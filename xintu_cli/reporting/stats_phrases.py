@@ -25,6 +25,8 @@ class StatsPhrase(Bilingual):
     AND_UNKNOWN = ("{amount} and unknown prices", "{amount}，另有价格未知的调用")
     UNKNOWN = ("unknown prices", "价格未知")
 
+    UNFINISHED = ("not finished", "未结束")
+
     NOTHING_YET = (
         "Nothing has been classified with this cache yet: xintu classify FOLDER",
         "此缓存尚无任何分类记录：请先运行 xintu classify 目录",

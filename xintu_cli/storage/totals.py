@@ -1,15 +1,18 @@
 """What the runs of a period came to: photos, answers, calls, money.
 
-A period begins at a moment of the database's clock ("" for all time). Runs that were killed
-have written no counts and add nothing.
+A period begins at a moment of the database's clock ("" for all time). Runs that were killed, or
+are at work, have written no counts; what they called for and spent is in the log.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
+from xintu_cli.records import Source
 from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.dialect import Dialect
 from xintu_cli.storage.schema import RUN_COLUMNS, RUN_COUNTS
@@ -94,20 +97,54 @@ def run_totals(since: str) -> Script[Totals]:
         " FROM run WHERE started_at >= ?",
         (first_moment(since),),
     )
-    runs, seconds, unpriced, *counts = reply.rows[0]
+    runs, seconds, unpriced, *counted = reply.rows[0]
+    counts = Counter(dict(zip(RUN_COUNTS, map(int, counted), strict=True)))
     reply = yield Statement(
         "SELECT currency, SUM(cost) FROM run WHERE started_at >= ? AND cost > 0"
         " GROUP BY currency ORDER BY currency",
         (first_moment(since),),
     )
+    spent = {str(currency): float(cost) for currency, cost in reply.rows}
+    unfinished = yield from _unfinished(since)
+    counts.update(unfinished.counts)
+    for currency, cost in unfinished.spent.items():
+        spent[currency] = spent.get(currency, 0.0) + cost
     return Totals(
         since=since,
         runs=int(runs),
         seconds=float(seconds),
-        counts=dict(zip(RUN_COUNTS, map(int, counts), strict=True)),
-        spent={str(currency): float(cost) for currency, cost in reply.rows},
-        unpriced=int(unpriced),
+        counts=dict(counts),
+        spent=spent,
+        unpriced=int(unpriced) + unfinished.unpriced,
     )
+
+
+class _Unfinished(NamedTuple):
+    """What the log knows of runs that have not told how they ended."""
+
+    counts: Mapping[str, int]
+    spent: Mapping[str, float]
+    unpriced: int
+
+
+def _unfinished(since: str) -> Script[_Unfinished]:
+    """Add up the calls of runs without an end."""
+    of_them = (
+        f"FROM request_log WHERE source = '{Source.LLM}' AND run_id IN"
+        " (SELECT run_id FROM run WHERE started_at >= ? AND finished_at IS NULL)"
+    )
+    values = (first_moment(since),)
+    reply = yield Statement(
+        f"SELECT COUNT(*), COALESCE(SUM(tokens_in), 0), COALESCE(SUM(tokens_out), 0) {of_them}",
+        values,
+    )
+    counts = dict(zip(("calls", "tokens_in", "tokens_out"), map(int, reply.rows[0]), strict=True))
+    reply = yield Statement(
+        f"SELECT currency, SUM(cost) {of_them} AND cost > 0 GROUP BY currency", values
+    )
+    spent = {str(currency): float(cost) for currency, cost in reply.rows}
+    reply = yield Statement(f"SELECT COUNT(DISTINCT run_id) {of_them} AND cost IS NULL", values)
+    return _Unfinished(counts, spent, int(reply.rows[0][0]))
 
 
 def _periods(dialect: Dialect, *, days: int, utc_offset_seconds: float) -> Script[Periods]:
