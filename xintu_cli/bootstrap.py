@@ -5,6 +5,7 @@ The only place that knows which implementation stands behind an interface.
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import socket
@@ -266,6 +267,8 @@ def _acceptance(workspace: Workspace, local: OnnxClassifier | None) -> Acceptanc
     threshold = settings.cascade_threshold
     if threshold is None and local is not None:
         threshold = local.cascade_threshold
+    if threshold is None:
+        threshold = _CASCADE_THRESHOLD
     prompt_version, models = "", frozenset[str]()
     if settings.policy.wants_llm:
         from xintu_cli.cloud import models_in_use
@@ -276,7 +279,8 @@ def _acceptance(workspace: Workspace, local: OnnxClassifier | None) -> Acceptanc
         policy=settings.policy,
         categories=taxonomy.keys,
         local_model="" if local is None else local.fingerprint,
-        cascade_threshold=_CASCADE_THRESHOLD if threshold is None else threshold,
+        # A network can be so sure that nothing is left of its doubt: 1 means never, all the same.
+        cascade_threshold=threshold if threshold < 1 else math.inf,
         keep_local=frozenset(settings.kept_local(taxonomy.keep_local)),
         refresh=settings.refresh,
         prompt_version=prompt_version,
