@@ -52,6 +52,11 @@ def test_a_dry_run_names_the_providers_and_what_they_would_cost() -> None:
     assert "about 45 calls, 40,500 tokens in, 2,700 out; about 0.0213 CNY (by formula" in text
 
 
+def test_a_cascade_asks_at_most_so_often() -> None:
+    text = said(SOME, DryRun(("qwen",), estimate, at_most=True))
+    assert "at most about 45 calls, 40,500 tokens in" in text
+
+
 def test_an_estimate_tells_what_it_rests_on_and_an_unknown_price_is_no_zero() -> None:
     text = said(SOME, DryRun(("qwen",), lambda calls: estimate(calls, None, 1_204)))
     assert "out; unknown price (measured over 1,204 real calls)" in text

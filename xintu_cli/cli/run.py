@@ -29,6 +29,7 @@ from xintu_cli.reporting.escape import display_text
 from xintu_cli.reporting.export import ExportFormat, format_for
 from xintu_cli.reporting.outputs import Target, check_writable
 from xintu_cli.reporting.run_facts import DryRun, RunFacts
+from xintu_cli.routing import Policy
 from xintu_cli.settings import Settings
 from xintu_cli.stages.roots import absolute_roots
 from xintu_cli.storage.urls import masked
@@ -148,7 +149,7 @@ def _dry_run(session: Session) -> DryRun | None:
     from xintu_cli.cli.planning import Plan
 
     plan = Plan(session)
-    return DryRun(plan.names, plan)
+    return DryRun(plan.names, plan, at_most=settings.policy is Policy.CASCADE)
 
 
 def _reporter(

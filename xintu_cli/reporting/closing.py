@@ -196,7 +196,7 @@ class _Closing:
             text = say(Phrase.PLAN_LOCAL, photos=photos)
         yield self._labelled(say(Phrase.PLAN)).append(text)
         if asked and plan.estimate is not None:
-            yield from self._estimate(plan.estimate(asked))
+            yield from self._estimate(plan.estimate(asked), at_most=plan.at_most)
 
     def _is_a_plan(self) -> bool:
         """Tell whether this was a dry run that came to its end."""
@@ -208,8 +208,8 @@ class _Closing:
         # A provisional photo is asked about again where there is somebody to ask.
         return summary.pending + (summary.provisional if plan and plan.providers else 0)
 
-    def _estimate(self, estimate: Estimate) -> Iterator[Text]:
-        text = self._labelled("").append(estimate_text(estimate, self._say))
+    def _estimate(self, estimate: Estimate, *, at_most: bool) -> Iterator[Text]:
+        text = self._labelled("").append(estimate_text(estimate, self._say, at_most=at_most))
         yield text.append(f" ({estimate_basis(estimate, self._say)})", QUIET_STYLE)
 
     def _figures(self) -> Iterator[Text]:

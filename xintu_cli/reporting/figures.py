@@ -77,14 +77,14 @@ def trouble_of(state: ProviderState, now: float, say: Say) -> str:
     return say(Phrase.PAUSED, time=time) if left > 0 else ""
 
 
-def estimate_text(estimate: Estimate, say: Say) -> str:
+def estimate_text(estimate: Estimate, say: Say, *, at_most: bool = False) -> str:
     """Return an estimate's calls, tokens and money."""
     if estimate.cost is None:
         cost = say(Phrase.UNKNOWN_PRICE)
     else:
         cost = say(Phrase.ABOUT_MONEY, money=money(float(estimate.cost), estimate.currency, say))
     return say(
-        Phrase.ABOUT,
+        Phrase.AT_MOST if at_most else Phrase.ABOUT,
         calls=say(Phrase.CALLS, n=estimate.calls),
         tokens=say(Phrase.TOKENS, inward=estimate.tokens_in, outward=estimate.tokens_out),
         money=cost,

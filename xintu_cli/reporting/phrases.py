@@ -147,6 +147,10 @@ class Phrase(Bilingual):
         "about {calls}, {tokens}; {money}",
         "约 {calls}，{tokens}；{money}",
     )
+    AT_MOST = (
+        "at most about {calls}, {tokens}; {money}",
+        "最多约 {calls}，{tokens}；{money}",
+    )
     ABOUT_MONEY = ("about {money}", "约 {money}")
     MEASURED = (
         "measured over {n:,} real call|measured over {n:,} real calls",

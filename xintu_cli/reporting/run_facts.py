@@ -14,11 +14,12 @@ class DryRun:
     """Whom a run would ask that only says what it would do.
 
     `providers` in failover order, none where the local model answers. `estimate` tells what
-    so many calls would likely use.
+    so many calls would likely use; `at_most`: the local model may answer some of them first.
     """
 
     providers: tuple[str, ...] = ()
     estimate: Callable[[int], Estimate] | None = None
+    at_most: bool = False
 
 
 @dataclass(frozen=True, slots=True)
