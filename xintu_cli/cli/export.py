@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -60,6 +61,7 @@ def export(
     import anyio
 
     from xintu_cli.cli.exits import say
+    from xintu_cli.cli.progress import no_progress, shown_progress
     from xintu_cli.cli.rows import write_rows
     from xintu_cli.cli.session import open_session
     from xintu_cli.cli.unread import tell_of_unread
@@ -97,8 +99,11 @@ def export(
     else:
         chosen = format_for(target, remedy=", or say --format")
     check_writable(target)
-    write = partial(write_rows, keep_missing=missing == "keep")
-    written = anyio.run(write, session, absolute_roots(paths), target, chosen)
+    # The photos that this machine has never decoded are decoded now: that may take its time.
+    shown = nullcontext(no_progress) if target == "-" else shown_progress(session, "exporting")
+    with shown as advance:
+        write = partial(write_rows, keep_missing=missing == "keep", advance=advance)
+        written = anyio.run(write, session, absolute_roots(paths), target, chosen)
     if not session.workspace.settings.quiet and target != "-":
         say(f"{counted(written.rows, 'row')} in {display_text(named)}")
     raise typer.Exit(tell_of_unread(written.report))

@@ -24,7 +24,7 @@ def shown_progress(session: Session, doing: str) -> Iterator[Advance]:
     """Show how far a job is while the block lasts; silent under -q and --no-progress."""
     settings = session.workspace.settings
     if settings.quiet or settings.no_progress or sys.stderr is None or sys.stderr.closed:
-        yield _nothing
+        yield no_progress
     elif can_draw_on(sys.stderr, os.environ):
         with _bar(doing) as advance:
             yield advance
@@ -32,7 +32,7 @@ def shown_progress(session: Session, doing: str) -> Iterator[Advance]:
         yield _Lines(doing)
 
 
-def _nothing(_done: int, _total: int) -> None:
+def no_progress(_done: int, _total: int) -> None:
     """Show nothing."""
 
 

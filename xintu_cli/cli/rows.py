@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from xintu_cli.bootstrap import open_local, open_shared, read_rules, walk_rules
+from xintu_cli.cli.progress import Advance, no_progress
 from xintu_cli.cli.session import Session
 from xintu_cli.jobs.export import Sources, export_rows
 from xintu_cli.reporting.export import ExportFormat, open_export
@@ -27,8 +28,12 @@ async def write_rows(
     format_: ExportFormat,
     *,
     keep_missing: bool = False,
+    advance: Advance = no_progress,
 ) -> Written:
-    """Write one row per photo below `roots`; say how many there were, and how the walk went."""
+    """Write one row per photo below `roots`; say how many there were, and how the walk went.
+
+    `advance(done, total)` counts the rows beside the files that were found so far.
+    """
     workspace = session.workspace
     count = 0
     plan = WalkPlan(roots, walk_rules(workspace))
@@ -46,4 +51,5 @@ async def write_rows(
                 for row in rows:
                     writer.write(row)
                 count += len(rows)
+                advance(count, max(count, plan.report.found))
     return Written(count, plan.report)
