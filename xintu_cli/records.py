@@ -314,6 +314,7 @@ class RunSummary:
     """The counts of one run; `found` is the sum of the six that follow it.
 
     `spared` of `local` needed no call: the local model of a cascade was sure of them.
+    `pending_reason` is the commonest one of those that are `pending`, in words.
     """
 
     run_id: str
@@ -345,3 +346,4 @@ class RunSummary:
     providers: dict[str, ProviderFigures] = field(default_factory=dict)
     failures: tuple[tuple[bytes, str], ...] = ()
     failures_total: int = 0
+    pending_reason: str = ""

@@ -29,6 +29,9 @@ from xintu_cli.records import Attempt, CachedRow, ProviderFigures, Reason, RunSu
 MOST_NAMED_FAILURES = 1000
 """How many failures a summary names; `failures_total` counts all of them."""
 
+_MOST_REASONS = 100
+"""Of photos that are pending: some name the photo's own trouble."""
+
 _category = itemgetter(CachedRow._fields.index("category"))
 _source = itemgetter(CachedRow._fields.index("source"))
 
@@ -49,6 +52,8 @@ class Tally:
         self._providers: dict[str, _ProviderTally] = {}
         self._money = _Money()
         self._failures: list[tuple[bytes, str]] = []
+        self._waiting: Counter[str] = Counter()
+        """Why photos are pending, to how many."""
 
     def add(self, settled: Settled) -> None:
         """Count one settled outcome and the copies it settles."""
@@ -112,6 +117,7 @@ class Tally:
             providers={name: tally.figures() for name, tally in self._providers.items()},
             failures=tuple(self._failures),
             failures_total=count["failures"],
+            pending_reason=next((reason for reason, _ in self._waiting.most_common(1)), ""),
         )
 
     def _add_hits(self, hits: Hits) -> None:
@@ -158,6 +164,8 @@ class Tally:
                 self._categories[outcome.task.category] += 1 + copies
         else:
             self._counts["pending"] += 1 + copies
+            if outcome.reason in self._waiting or len(self._waiting) < _MOST_REASONS:
+                self._waiting[outcome.reason] += 1 + copies
         self._add_attempts(outcome.attempts)
 
     def _add_failures(self, paths: tuple[bytes, ...], outcome: Failed) -> None:

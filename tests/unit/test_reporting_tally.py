@@ -172,6 +172,15 @@ def test_what_is_announced_and_not_settled_is_pending() -> None:
     }
 
 
+def test_the_commonest_reason_of_what_is_pending_is_told() -> None:
+    tally = Tally("run")
+    for reason in ("an outage", "not a number", "not a number"):
+        tally.add(Settled(Pending(MISS, reason)))
+    tally.add(Settled(Pending(HAS_STAND_IN, "an outage"), TWO_COPIES))
+    assert tally.summary("partial", 4, 1.0).pending_reason == "not a number"
+    assert Tally("run").summary("done", 0, 1.0).pending_reason == ""
+
+
 def test_the_six_counts_make_up_found_whatever_happens_in_whatever_order() -> None:
     rng = random.Random(7)
     choices = (

@@ -184,10 +184,12 @@ def test_quiet_says_problems_and_what_to_do() -> None:
     stream = Encoded()
     reporter = PlainReporter(stream, FACTS, quiet=True)
     reporter.notice("the folder /nas is empty", problem=True)
-    reporter.finish(replace(SUMMARY, exit_code=4, status="partial", pending=7))
+    why = "the model's answer\x1b is no number"
+    waiting = replace(SUMMARY, exit_code=4, status="partial", pending=7, pending_reason=why)
+    reporter.finish(waiting)
     said = stream.getvalue()
     assert "the folder /nas is empty\n" in said
-    assert "7 without an answer" in said
+    assert "7 without an answer (the model's answer\\x1b is no number)" in said
     assert "Run the same command again" in said
     assert "Pets" not in said
 

@@ -7,6 +7,7 @@ is a terminal, in characters that its encoding has.
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Iterator
 
 from rich.text import Text
@@ -38,6 +39,7 @@ from xintu_cli.reporting.run_facts import RunFacts
 
 _NAMED_FAILURES = 5
 _NAMED_ROOTS = 5
+_REASON_CELLS = 160
 _MANY = 20
 """More categories than this, the empty ones among them, fill a screen of their own."""
 _TITLES = {
@@ -169,7 +171,7 @@ class _Closing:
                 )
         if summary.pending:
             phrase = Phrase.WITHOUT_ANSWER if self._facts.dry_run is None else Phrase.TO_CLASSIFY
-            lines.append((summary.pending, say(phrase), PROBLEM_STYLE, ""))
+            lines.append((summary.pending, say(phrase), PROBLEM_STYLE, self._why_pending()))
         digits = max((len(f"{line[0]:,}") for line in lines), default=0)
         label = say(Phrase.ANSWERS)
         for count, words, style, details in lines:
@@ -179,6 +181,13 @@ class _Closing:
         if summary.provisional:
             note = say(Phrase.PROVISIONAL_NOTE, n=summary.provisional)
             yield self._labelled("").append(note, PROBLEM_STYLE)
+
+    def _why_pending(self) -> str:
+        """Say why photos have no answer, where the title does not say it already."""
+        reason = self._summary.pending_reason
+        if self._summary.status != "partial" or self._facts.dry_run is not None:
+            return ""
+        return display_text(textwrap.shorten(reason, _REASON_CELLS, placeholder="…"))
 
     def _plan(self) -> Iterator[Text]:
         """Say what a dry run would have asked of whom, and what that would cost."""
