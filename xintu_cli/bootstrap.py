@@ -5,29 +5,36 @@ The only place that knows which implementation stands behind an interface.
 
 from __future__ import annotations
 
-import math
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xintu_cli import __version__
+from xintu_cli.answering import (
+    Notice,
+    States,
+    acceptance_of,
+    encoding_of,
+    find_providers,
+    local_model,
+    open_answering,
+    tell_of_unserved,
+    workers_for,
+)
 from xintu_cli.errors import ModelFileError, XintuError
-from xintu_cli.interfaces import Classifier, Reporter
+from xintu_cli.interfaces import Reporter
 from xintu_cli.jobs.check import Checked, check
 from xintu_cli.jobs.classify import Terms
 from xintu_cli.locations import expand_home
 from xintu_cli.pipeline import Parts
-from xintu_cli.records import ProviderState, RunRow
-from xintu_cli.reporting import notices
-from xintu_cli.reporting.phrases import speaker
-from xintu_cli.routing import Acceptance, Policy
+from xintu_cli.records import RunRow
+from xintu_cli.routing import Policy
 from xintu_cli.settings import Settings
-from xintu_cli.stages.classify import Desk, Encoding
+from xintu_cli.stages.classify import Desk
 from xintu_cli.stages.control import Control
 from xintu_cli.stages.lookup import Question, Shelves
 from xintu_cli.stages.persist import Store
@@ -37,24 +44,16 @@ from xintu_cli.storage.backlog import SqliteBacklog
 from xintu_cli.storage.index import SqliteFileIndex
 from xintu_cli.storage.urls import masked, open_cache
 from xintu_cli.tally import Tally
-from xintu_cli.workspace import Workspace, find_model, open_local_model
+from xintu_cli.workspace import Workspace, find_model
 
 if TYPE_CHECKING:
-    from xintu_cli.cloud import Cloud
     from xintu_cli.jobs.doctor import Patient
     from xintu_cli.jobs.evaluate import Examiner
     from xintu_cli.jobs.surroundings import Terminal
     from xintu_cli.providers.manifest import ModelManifest
-    from xintu_cli.providers.onnx import OnnxClassifier
-    from xintu_cli.resilience.compose import Surroundings
     from xintu_cli.storage.cache import SqlCache
 
-MEGABYTE = 1024 * 1024
-SENT_BYTES = 4 * MEGABYTE
-"""Under every vendor's limit for one image (Anthropic's 5 MB is the lowest)."""
-
-_CASCADE_THRESHOLD = 0.9
-"""How sure a local model must be whose manifest does not say."""
+_MEGABYTE = 1024 * 1024
 
 
 @asynccontextmanager
@@ -73,22 +72,6 @@ def open_local(workspace: Workspace) -> SqliteFileIndex:
     return SqliteFileIndex(workspace.locations.index_file)
 
 
-States = Callable[[], Sequence[ProviderState]]
-Notice = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Answering:
-    """Who answers under a policy: `edge` in pixels of the picture that is wanted."""
-
-    classifier: Classifier
-    acceptance: Acceptance
-    edge: int
-    states: States = tuple
-    local: OnnxClassifier | None = None
-    """The local model, where it may answer."""
-
-
 @asynccontextmanager
 async def open_run(
     workspace: Workspace, roots: Sequence[bytes], reporter: Reporter
@@ -99,13 +82,13 @@ async def open_run(
     settings, taxonomy, control = workspace.settings, workspace.taxonomy, Control()
     run = RunRow(_new_run_id(), socket.gethostname(), __version__, settings.policy)
     async with AsyncExitStack() as stack:
-        cloud = _cloud(workspace)
+        cloud = find_providers(workspace)
         lease_seconds = cloud.lease_seconds if cloud else 0.0
         sharing = share(run, lease_seconds, workspace, reporter, control)
         answering = await stack.enter_async_context(
-            _answering(workspace, cloud, lambda: sharing.surroundings, control, reporter.notice)
+            open_answering(workspace, cloud, lambda: sharing.surroundings, control, reporter.notice)
         )
-        _tell_of_unserved(workspace, answering, reporter)
+        tell_of_unserved(workspace, answering, reporter)
         opened = await stack.enter_async_context(open_shared(workspace))
         cache = outlasting(opened, sharing, workspace)
         index = stack.enter_context(open_local(workspace))
@@ -125,11 +108,11 @@ async def open_run(
                 backlog=backlog,
                 rules=reading,
                 edge=answering.edge,
-                to_send=_encoding(settings),
+                to_send=encoding_of(settings),
                 control=control,
                 abandoned=sharing.abandoned,
             ),
-            workers=_workers(settings, control),
+            workers=workers_for(settings, control),
             store=Store(
                 cache=cache,
                 index=index,
@@ -154,12 +137,12 @@ async def open_check(
     workspace: Workspace, roots: Sequence[bytes]
 ) -> AsyncIterator[AsyncIterator[Sequence[Checked]]]:
     """Open what `cache check` reads."""
-    local = _local(workspace)
+    local = local_model(workspace)
     if isinstance(local, ModelFileError) and not workspace.settings.policy.wants_llm:
         raise local
     present = None if isinstance(local, ModelFileError) else local
     question = Question(
-        workspace.taxonomy.task, workspace.taxonomy.name, _acceptance(workspace, present)
+        workspace.taxonomy.task, workspace.taxonomy.name, acceptance_of(workspace, present)
     )
     async with open_shared(workspace) as cache:
         with open_local(workspace) as index, SqliteBacklog(workspace.locations.state) as backlog:
@@ -179,7 +162,7 @@ def _terms(run: RunRow, settings: Settings) -> Terms:
 def read_rules(settings: Settings) -> ReadRules:
     """Return how files may be read."""
     return ReadRules(
-        size_limit_bytes=settings.max_file_mb * MEGABYTE,
+        size_limit_bytes=settings.max_file_mb * _MEGABYTE,
         follow_symlinks=settings.follow_symlinks,
         timeout_seconds=settings.file_timeout_seconds,
     )
@@ -195,109 +178,6 @@ def walk_rules(workspace: Workspace) -> WalkRules:
         hidden=settings.hidden,
         own_paths=workspace.own_paths,
     )
-
-
-def _cloud(workspace: Workspace) -> Cloud | None:
-    """Return the providers of a policy that asks an LLM, None where nobody is asked."""
-    if not workspace.settings.policy.wants_llm:
-        return None
-    from xintu_cli.cloud import find_cloud
-
-    return find_cloud(workspace.settings, os.environ)
-
-
-@asynccontextmanager
-async def _answering(
-    workspace: Workspace,
-    cloud: Cloud | None,
-    around: Callable[[], Surroundings],
-    control: Control,
-    notice: Notice,
-) -> AsyncIterator[Answering]:
-    """Open who answers under the run's policy."""
-    local = _local(workspace)
-    if cloud is None:
-        if isinstance(local, ModelFileError):
-            raise local
-        await local.verify()
-        yield Answering(local, _acceptance(workspace, local), local.needed_edge, local=local)
-        return
-    from xintu_cli.cloud import open_cloud, sound_model
-
-    settings = workspace.settings
-    usable = await sound_model(local, settings, workspace.taxonomy, notice)
-    edge = max(settings.max_edge, usable.needed_edge if usable else 0)
-    acceptance = _acceptance(workspace, usable)
-    async with open_cloud(
-        cloud,
-        settings,
-        workspace.taxonomy,
-        usable,
-        cascade_threshold=acceptance.cascade_threshold,
-        surroundings=around(),
-        encoders=control.decoding,
-    ) as composition:
-        stands_in = None if settings.policy is Policy.CLOUD else usable
-        yield Answering(composition, acceptance, edge, composition.states, stands_in)
-
-
-def _tell_of_unserved(workspace: Workspace, answering: Answering, reporter: Reporter) -> None:
-    """Say which categories of the taxonomy will stay empty as far as the local model goes."""
-    if answering.local is None or answering.local.coverage.complete:
-        return
-    taxonomy, say = workspace.taxonomy, speaker(reporter.language)
-    unserved = answering.local.coverage.unserved
-    names = ", ".join(taxonomy.display_name(key, reporter.language) for key in unserved)
-    hint = say(notices.Notice.TEACH)
-    told = say(notices.Notice.UNSERVED, taxonomy=taxonomy.name, names=names, hint=hint)
-    reporter.notice(told)
-
-
-def _local(workspace: Workspace) -> OnnxClassifier | ModelFileError:
-    """Return the local model, not loaded yet, or what is wrong with it."""
-    try:
-        return open_local_model(workspace)
-    except ModelFileError as error:
-        return error
-
-
-def _acceptance(workspace: Workspace, local: OnnxClassifier | None) -> Acceptance:
-    """Say what counts as an answer under the run's policy."""
-    settings, taxonomy = workspace.settings, workspace.taxonomy
-    threshold = settings.cascade_threshold
-    if threshold is None and local is not None:
-        threshold = local.cascade_threshold
-    if threshold is None:
-        threshold = _CASCADE_THRESHOLD
-    prompt_version, models = "", frozenset[str]()
-    if settings.policy.wants_llm:
-        from xintu_cli.cloud import models_in_use
-        from xintu_cli.prompt import PROMPT_VERSION
-
-        prompt_version, models = PROMPT_VERSION, models_in_use(settings, os.environ)
-    return Acceptance(
-        policy=settings.policy,
-        categories=taxonomy.keys,
-        local_model="" if local is None else local.fingerprint,
-        # A network can be so sure that nothing is left of its doubt: 1 means never, all the same.
-        cascade_threshold=threshold if threshold < 1 else math.inf,
-        keep_local=frozenset(settings.kept_local(taxonomy.keep_local)),
-        refresh=settings.refresh,
-        prompt_version=prompt_version,
-        llm_models=models,
-    )
-
-
-def _encoding(settings: Settings) -> Encoding | None:
-    return Encoding(settings.max_edge, SENT_BYTES) if settings.policy.wants_llm else None
-
-
-def _workers(settings: Settings, control: Control) -> int:
-    """Return how many work side by side: one a call in flight.
-
-    Locally one more than there are cores: it prepares while the others infer.
-    """
-    return settings.concurrency if settings.policy.wants_llm else control.cores + 1
 
 
 def _new_run_id() -> str:
@@ -348,12 +228,12 @@ async def open_examiner(
 
     settings = workspace.settings
     control = Control()
-    opened = _answering(workspace, _cloud(workspace), Surroundings, control, notice)
+    opened = open_answering(workspace, find_providers(workspace), Surroundings, control, notice)
     async with opened as answering:
         yield Examiner(
             classifier=answering.classifier,
             reading=read_rules(settings),
             edge=answering.edge,
-            to_send=_encoding(settings),
-            workers=_workers(settings, control),
+            to_send=encoding_of(settings),
+            workers=workers_for(settings, control),
         )
