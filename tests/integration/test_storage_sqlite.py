@@ -10,7 +10,9 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -29,7 +31,9 @@ from xintu_cli.errors import (
 from xintu_cli.records import Settlement
 from xintu_cli.storage import filesystems
 from xintu_cli.storage.cache import SqlCache
+from xintu_cli.storage.index import SqliteFileIndex
 from xintu_cli.storage.schema import STEPS
+from xintu_cli.storage.spool import LocalSpool
 from xintu_cli.storage.sqlite import SqliteConnector
 from xintu_cli.storage.sqlite_schema import prepare, read_version
 from xintu_cli.storage.upkeep import PruneRules, check, prune
@@ -67,6 +71,14 @@ def digest(path: Path) -> str:
 
 
 # ---- where it lies ---------------------------------------------------------------------------
+
+
+def open_index(path: Path) -> None:
+    SqliteFileIndex(path).close()
+
+
+def use_spool(path: Path) -> None:
+    LocalSpool(path, "0" * 32).append(settlement((photo(1), llm())))
 
 
 async def test_only_its_owner_can_read_it_whatever_the_umask(tmp_path: Path) -> None:
@@ -276,6 +288,24 @@ async def test_a_writer_waits_for_another_program_and_then_gives_up(tmp_path: Pa
         assert len(await cache.look_up(TASK, "xintu", [photo(2)])) == 1
     finally:
         await connector.close()
+
+
+@pytest.mark.parametrize("made", [prepare, open_index, use_spool])
+def test_programs_that_begin_at_the_same_moment_all_go_on(
+    tmp_path: Path, made: Callable[[Path], object]
+) -> None:
+    """SQLite calls a file locked at once, without waiting, while another one turns to WAL."""
+    for number in range(60):
+        path = tmp_path / str(number) / "file.db"
+        together = threading.Barrier(4)
+
+        def make(path: Path = path, together: threading.Barrier = together) -> object:
+            together.wait()
+            return made(path)
+
+        with ThreadPoolExecutor(4) as threads:
+            for begun in [threads.submit(make) for _ in range(4)]:
+                begun.result()
 
 
 async def test_a_file_that_pruning_leaves_half_empty_shrinks(tmp_path: Path) -> None:

@@ -258,7 +258,7 @@ def _read_each(reader: sqlite3.Connection, paths: Sequence[bytes]) -> list[tuple
 def _open_writer(path: Path) -> sqlite3.Connection:
     connection = localfile.connect(path)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        localfile.write_ahead(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         _prepare(connection, path)
     except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from xintu_cli.errors import CacheUnreachableError, DamagedError, StorageError
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another program's transaction."""
+
+_TRY_AGAIN_SECONDS = 0.01
 
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -44,6 +47,24 @@ def connect(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connec
     return sqlite3.connect(
         path, timeout=busy_seconds, isolation_level=None, check_same_thread=False
     )
+
+
+def write_ahead(connection: sqlite3.Connection, *, busy_seconds: float = BUSY_SECONDS) -> None:
+    """Have readers and a writer not wait for each other (WAL); the file remembers it. Blocks.
+
+    For this one change SQLite does not wait while another connection is making it: it says
+    "locked" at once. Two programs that begin in the same moment must both go on.
+    """
+    deadline = time.monotonic() + busy_seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & _PRIMARY not in _LOCKED or time.monotonic() > deadline:
+                raise
+            time.sleep(_TRY_AGAIN_SECONDS)
+        else:
+            return
 
 
 @contextmanager

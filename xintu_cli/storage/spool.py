@@ -104,7 +104,7 @@ class LocalSpool:
             localfile.sqlite_errors(self.path, what="spool", doing=doing, mend=_MEND),
             closing(localfile.connect(self.path)) as connection,
         ):
-            connection.execute("PRAGMA journal_mode = WAL")
+            localfile.write_ahead(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(_CREATE)
             yield connection

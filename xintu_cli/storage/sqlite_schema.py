@@ -32,7 +32,7 @@ def prepare(path: Path, steps: Sequence[Step] = STEPS) -> int:
     if version:
         back_up(path, version)
     with closing(localfile.connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
+        localfile.write_ahead(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("BEGIN IMMEDIATE")
         try:
