@@ -6,7 +6,8 @@ BIN    := $(VENV)/bin
 # `make bench ONLY=rescan`, `make test TESTS=tests/unit`
 ONLY   ?=
 TESTS  ?= tests
-# `make picture PHOTOS=~/Pictures`: a folder of real photos, else made-up ones
+# `make picture PHOTOS=~/Pictures`: a folder of real photos, else made-up ones;
+# `make test PHOTOS=Labelled`: real photos in a folder per category, for the test that wants them
 PHOTOS ?=
 
 # The bare loops of `make bench` use onnxruntime too; see providers/onnx_session.py.
@@ -37,7 +38,7 @@ $(VENV)/.ready: pyproject.toml $(VENV)/.debian
 # ---- verdicts ----------------------------------------------------------------------------------
 
 test: setup lint types imports ## all that CI runs: format, lint, types, imports, every test
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
+	XINTU_TEST_PHOTOS=$(abspath $(PHOTOS)) $(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
 
 check: setup lint types imports unit ## the fast part: format, lint, types, imports, unit tests
 
