@@ -121,6 +121,7 @@ async def open_run(
                 run_id=run.run_id,
                 task=taxonomy.task,
                 leases=sharing.leases,
+                has_claims=sharing.claims.needed,
                 is_dry_run=settings.dry_run,
             ),
             tally=Tally(run.run_id, cascade=settings.policy is Policy.CASCADE),

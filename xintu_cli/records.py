@@ -221,6 +221,8 @@ class Settlement:
     """Image hashes whose look-up saved a call: `hit_count` grows."""
     released: tuple[str, ...] = ()
     """Image hashes whose claims end without an answer; an answer releases its own."""
+    has_claims: bool = True
+    """False for a run that pays for nothing and so has claimed nothing: none is looked for."""
     ends_run: bool = False
     """Nothing more comes of this run: whatever it still claims is free."""
     settlement_id: str = field(default_factory=lambda: secrets.token_hex(16), compare=False)

@@ -38,7 +38,8 @@ def _batches() -> Iterator[list[str]]:
 async def _store(cache: SqlCache) -> None:
     answer = Answer(Classification("pets", 0.9, "A cat on a sofa."), Source.LLM, "qwen", "vl")
     for batch in _batches():
-        await cache.settle(Settlement(_RUN, _TASK, answers=tuple((h, answer) for h in batch)))
+        answers = tuple((image_hash, answer) for image_hash in batch)
+        await cache.settle(Settlement(_RUN, _TASK, answers=answers, has_claims=False))
 
 
 async def _store_bare(connection: aiomysql.Connection) -> None:

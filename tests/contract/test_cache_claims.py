@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import anyio
@@ -83,6 +84,13 @@ async def test_settling_releases_claims_of_answered_and_given_up_photos(cache: S
     await claim(cache, [CAT, DOG, BIRD], RUN)
     await cache.settle(settlement((CAT, llm()), released=(DOG,)))
     assert {CAT, DOG} == await claim(cache, [CAT, DOG, BIRD], OTHER_RUN)
+
+
+async def test_a_settlement_of_a_run_without_claims_looks_for_none(cache: SqlCache) -> None:
+    await claim(cache, [CAT], RUN)
+    await cache.settle(replace(settlement((CAT, llm())), has_claims=False))
+    assert {CAT} == set(await cache.look_up(TASK, "xintu", [CAT]))
+    assert set() == await claim(cache, [CAT], OTHER_RUN)
 
 
 async def test_a_settlement_written_again_still_releases(cache: SqlCache) -> None:

@@ -43,6 +43,8 @@ class Store:
     run_id: str
     task: str
     leases: Leases | None = None
+    has_claims: bool = True
+    """False where the run pays for nothing, and so claims nothing."""
     is_dry_run: bool = False
 
 
@@ -59,7 +61,7 @@ async def persist(
         async with outcomes, settled:
             async for first in outcomes:
                 batch = [first, *_waiting(outcomes)]
-                settlement = settlement_of(batch, store.run_id, store.task)
+                settlement = settlement_of(batch, store)
                 if store.is_dry_run:
                     await _count_hits(settlement, store)
                 elif not settlement.is_empty:
@@ -109,7 +111,7 @@ async def _count_hits(settlement: Settlement, store: Store) -> None:
             await store.cache.settle(replace(settlement, released=()))
 
 
-def settlement_of(batch: Sequence[Outcome], run_id: str, task: str) -> Settlement:
+def settlement_of(batch: Sequence[Outcome], store: Store) -> Settlement:
     """Return what the cache has to hear of these outcomes; unchanged photos say nothing."""
     answers: list[tuple[str, Answer]] = []
     attempts: list[tuple[str, Attempt]] = []
@@ -141,13 +143,14 @@ def settlement_of(batch: Sequence[Outcome], run_id: str, task: str) -> Settlemen
             case _:
                 pass
     return Settlement(
-        run_id=run_id,
-        task=task,
+        run_id=store.run_id,
+        task=store.task,
         answers=tuple(answers),
         attempts=tuple(attempts),
         refusals=tuple(refusals),
         hits=tuple(hits),
-        released=tuple(released),
+        released=tuple(released) if store.has_claims else (),
+        has_claims=store.has_claims,
     )
 
 

@@ -53,9 +53,10 @@ def settle(dialect: Dialect, settlement: Settlement) -> Script[None]:
         yield from _store_answers(dialect, settlement, now)
         yield from _store_refusals(dialect, settlement, now)
         yield from _count_hits(dialect, settlement, now)
-    finished = {image_hash for image_hash, _ in settlement.answers}
-    finished.update(settlement.released)
-    yield from release(dialect, settlement.task, sorted(finished), settlement.run_id)
+    if settlement.has_claims:
+        finished = {image_hash for image_hash, _ in settlement.answers}
+        finished.update(settlement.released)
+        yield from release(dialect, settlement.task, sorted(finished), settlement.run_id)
     if settlement.ends_run:
         yield from release_all(dialect, settlement.run_id)
     if fresh.touched:
