@@ -38,7 +38,7 @@ $(VENV)/.ready: pyproject.toml $(VENV)/.debian
 # ---- verdicts ----------------------------------------------------------------------------------
 
 test: setup lint types imports ## all that CI runs: format, lint, types, imports, every test
-	XINTU_TEST_PHOTOS=$(abspath $(PHOTOS)) $(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
+	REAL_PHOTOS=$(abspath $(PHOTOS)) $(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
 
 check: setup lint types imports unit ## the fast part: format, lint, types, imports, unit tests
 

@@ -33,7 +33,7 @@ class Cascade(NamedTuple):
 @pytest.fixture(scope="module")
 def album() -> Mapping[str, Sequence[Path]]:
     """Return a folder's photos by category, those of which there are enough."""
-    named = os.environ.get("XINTU_TEST_PHOTOS", "")
+    named = os.environ.get("REAL_PHOTOS", "")
     if not named:
         pytest.skip("no real photos: make test PHOTOS=DIR")
     folders = sorted(path for path in Path(named).iterdir() if path.is_dir())
