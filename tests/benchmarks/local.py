@@ -10,7 +10,7 @@ from tests.benchmarks.table import Row, limit_row, rate_row
 from tests.support.command import Argument
 
 NAME = "local"
-PHOTOS = 120
+PHOTOS = 480
 
 
 def measure(place: Place) -> list[Row]:
