@@ -20,6 +20,7 @@ from tests.support.invariants import (
     check_litter,
     check_streams,
 )
+from tests.support.machine import dead_disk_under, revive_disk
 from tests.support.photos import make_jpeg, make_tree
 from tests.support.sick_disk import SickDisk
 
@@ -197,13 +198,16 @@ def test_a_time_that_cannot_be_is_only_a_time(home: Home, photos: Path, year: in
 
 
 def test_a_share_that_goes_away_in_mid_run_is_74_and_loses_nothing(
-    home: Home, sick_disk: SickDisk
+    home: Home, sick_disk: SickDisk, tmp_path: Path
 ) -> None:
     """What was done is kept, what was not is left to the next run, nothing is forgotten."""
     make_tree(sick_disk.source, 150, size=(320, 240))
-    with home.start("classify", sick_disk.mount, "--summary", "-") as running:
+    last = max(sick_disk.source.rglob("*.jpg")).relative_to(sick_disk.source)
+    busy = dead_disk_under(sick_disk.mount / last, tmp_path)
+    with home.start("classify", sick_disk.mount, "--summary", "-", env=busy) as running:
         running.wait_until(lambda: stored(home) >= 10)
         sick_disk.unplug()
+        revive_disk(tmp_path)
         finished = running.finish()
     assert finished.exit_code == 74, finished
     assert "What was done is kept" in finished.stderr
@@ -229,9 +233,11 @@ def test_a_folder_that_is_renamed_in_mid_run_is_74_and_loses_nothing(
     """What a dead share does, on machines that let nobody mount one."""
     folder, away = tmp_path / "library", tmp_path / "away"
     make_tree(folder, 150, size=(320, 240))
-    with home.start("classify", folder, "--summary", "-") as running:
+    busy = dead_disk_under(max(folder.rglob("*.jpg")), tmp_path)
+    with home.start("classify", folder, "--summary", "-", env=busy) as running:
         running.wait_until(lambda: stored(home) >= 10)
         folder.rename(away)
+        revive_disk(tmp_path)
         finished = running.finish()
     assert finished.exit_code == 74, finished
     summary = finished.json()
@@ -335,12 +341,14 @@ def test_an_export_during_a_run_is_whole(home: Home, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     make_tree(folder, 150, size=(320, 240))
     target = tmp_path / "labels.jsonl"
-    with home.start("classify", folder) as running:
+    busy = dead_disk_under(max(folder.rglob("*.jpg")), tmp_path)
+    with home.start("classify", folder, env=busy) as running:
         running.wait_until(lambda: stored(home) >= 10)
         while running.process.poll() is None:
             finished = home.run("export", folder, "-o", target)
             assert finished.exit_code == 0, finished
             assert len(target.read_text(encoding="utf-8").splitlines()) == 150
+            revive_disk(tmp_path)
         assert running.finish().exit_code == 0
     finished, summary = home.summary(folder)
     check_invariants(finished, summary, home, [folder])

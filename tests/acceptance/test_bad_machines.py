@@ -19,6 +19,7 @@ from tests.support.invariants import (
     check_litter,
     check_streams,
 )
+from tests.support.machine import dead_disk_under, revive_disk
 from tests.support.photos import make_tree
 
 PHOTOS = 100
@@ -108,26 +109,36 @@ def test_too_little_memory_ends_in_words_or_is_enough(
 # ---- two of them -----------------------------------------------------------------------------
 
 
+@pytest.fixture
+def busy(photos: Path, tmp_path: Path) -> dict[str, str]:
+    """Return an environment in which a run over the photos lasts until the disk is revived."""
+    return dead_disk_under(max(photos.rglob("*.jpg")), tmp_path)
+
+
 def test_a_second_run_over_the_same_folders_is_75_and_says_who_is_at_work(
-    home: Home, photos: Path
+    home: Home, photos: Path, tmp_path: Path, busy: dict[str, str]
 ) -> None:
-    with home.start("classify", photos, "--summary", "-") as running:
+    with home.start("classify", photos, "--summary", "-", env=busy) as running:
         running.wait_until(lambda: stored(home) >= 10)
         again = home.run("classify", "-q", photos, "--summary", "-")
         assert again.exit_code == 75, again
         assert re.search(rf"process {running.process.pid} on \S+ since 20\d\d-", again.stderr)
         assert (again.json()["status"], again.json()["found"]) == ("failed", 0)
         check_streams(again)
+        revive_disk(tmp_path)
         finished = running.finish()
     assert finished.exit_code == 0, finished
     check_invariants(finished, finished.json(), home, [photos])
 
 
-def test_a_run_that_waits_its_turn_finds_everything_done(home: Home, photos: Path) -> None:
-    with home.start("classify", photos) as first:
+def test_a_run_that_waits_its_turn_finds_everything_done(
+    home: Home, photos: Path, tmp_path: Path, busy: dict[str, str]
+) -> None:
+    with home.start("classify", photos, env=busy) as first:
         first.wait_until(lambda: stored(home) >= 10)
         with home.start("classify", photos, "--wait", "--summary", "-") as second:
             second.wait_for_line("waiting for another run")
+            revive_disk(tmp_path)
             assert first.finish().exit_code == 0
             finished = second.finish()
     assert finished.exit_code == 0, finished
@@ -135,13 +146,16 @@ def test_a_run_that_waits_its_turn_finds_everything_done(home: Home, photos: Pat
     check_invariants(finished, finished.json(), home, [photos])
 
 
-def test_a_run_that_waits_its_turn_may_be_interrupted(home: Home, photos: Path) -> None:
-    with home.start("classify", photos) as first:
+def test_a_run_that_waits_its_turn_may_be_interrupted(
+    home: Home, photos: Path, tmp_path: Path, busy: dict[str, str]
+) -> None:
+    with home.start("classify", photos, env=busy) as first:
         first.wait_until(lambda: stored(home) >= 10)
         with home.start("classify", photos, "--wait", "--summary", "-") as second:
             second.wait_for_line("waiting for another run")
             second.send_signal(signal.SIGINT)
             finished = second.finish()
+        revive_disk(tmp_path)
         assert first.finish().exit_code == 0
     assert finished.exit_code == 130, finished
     summary = finished.json()

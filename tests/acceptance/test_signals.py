@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.command import Home
 from tests.support.invariants import check_accounts, check_litter, check_streams
-from tests.support.machine import dead_disk_under
+from tests.support.machine import dead_disk_under, revive_disk
 from tests.support.photos import make_tree
 from xintu_cli.jobs.classify import ECHO_SECONDS
 
@@ -25,6 +25,11 @@ def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
     make_tree(folder, PHOTOS, size=(320, 240))
     return folder
+
+
+def last_of(photos: Path) -> Path:
+    """Return the photo that a walk comes to last."""
+    return max(photos.rglob("*.jpg"))
 
 
 def answers(home: Home) -> int:
@@ -51,11 +56,15 @@ def count(home: Home, table: str) -> int:
     ids=["SIGINT", "SIGTERM", "SIGHUP"],
 )
 def test_one_signal_finishes_what_is_in_flight_and_keeps_it(
-    home: Home, photos: Path, number: signal.Signals, exit_code: int
+    home: Home, photos: Path, tmp_path: Path, number: signal.Signals, exit_code: int
 ) -> None:
-    with home.start("classify", photos, "--summary", "-") as running:
+    # It cannot be over before the signal: its last photo waits for that.
+    env = dead_disk_under(last_of(photos), tmp_path)
+    with home.start("classify", photos, "--summary", "-", env=env) as running:
         running.wait_until(lambda: answers(home) >= 10)
         running.send_signal(number)
+        running.wait_for_line("once more stops at once")
+        revive_disk(tmp_path)
         finished = running.finish()
         assert not running.has_children_left()
     assert finished.exit_code == exit_code, finished
@@ -76,12 +85,11 @@ def test_one_signal_finishes_what_is_in_flight_and_keeps_it(
 def test_a_second_signal_does_not_wait_for_a_dead_disk(
     home: Home, photos: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    last = max(photos.rglob("*.jpg"))  # the walk comes to it last
-    env = dead_disk_under(last, tmp_path)
+    env = dead_disk_under(last_of(photos), tmp_path)
     with home.start("classify", photos, "--summary", "-", env=env) as running:
         running.wait_until(lambda: answers(home) >= 10)
         running.send_signal(number)
-        running.wait_for_line(r"(?i)once more|again", timeout_seconds=15)
+        running.wait_for_line("once more stops at once", timeout_seconds=15)
         time.sleep(2 * ECHO_SECONDS)  # faster than any person: it would count as an echo
         running.send_signal(number)
         finished = running.finish(timeout_seconds=25)
@@ -123,7 +131,7 @@ ENDS = pytest.mark.parametrize(
 def test_an_export_that_is_stopped_leaves_nothing_behind(
     home: Home, photos: Path, tmp_path: Path, number: signal.Signals, exit_code: int
 ) -> None:
-    env = dead_disk_under(max(photos.rglob("*.jpg")), tmp_path)
+    env = dead_disk_under(last_of(photos), tmp_path)
     outputs = tmp_path / "outputs"
     outputs.mkdir()
     with home.start("export", photos, "-o", outputs / "rows.csv", env=env) as running:
@@ -139,9 +147,10 @@ def test_an_export_that_is_stopped_leaves_nothing_behind(
 
 @ENDS
 def test_a_run_that_is_stopped_while_it_waits_its_turn_says_so_in_its_summary(
-    home: Home, photos: Path, number: signal.Signals, exit_code: int
+    home: Home, photos: Path, tmp_path: Path, number: signal.Signals, exit_code: int
 ) -> None:
-    with home.start("classify", photos) as first:
+    env = dead_disk_under(last_of(photos), tmp_path)
+    with home.start("classify", photos, env=env) as first:
         first.wait_until(lambda: answers(home) >= 1)
         with home.start("classify", photos, "--wait", "--summary", "-") as second:
             second.wait_for_line("waiting for another run")
