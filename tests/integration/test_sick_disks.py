@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
 import pytest
 from anyio import to_thread
 
@@ -20,10 +21,10 @@ from xintu_cli.errors import StorageError
 from xintu_cli.interfaces import DecodedPhoto
 from xintu_cli.jobs.export import Sources, export_rows
 from xintu_cli.outcomes import Classified, Failed
-from xintu_cli.records import RunSummary
+from xintu_cli.records import Photo, RunSummary
 from xintu_cli.reporting.export import ExportRow
 from xintu_cli.stages.control import LOST_IN_A_ROW, Control
-from xintu_cli.stages.reading import NEVER, ReadRules
+from xintu_cli.stages.reading import NEVER, ReadRules, read_all
 from xintu_cli.stages.walk import WalkPlan, WalkRules
 
 pytestmark = pytest.mark.anyio
@@ -89,6 +90,25 @@ async def test_a_disk_on_which_every_file_hangs_ends_the_run(lab: Lab, sick_disk
     assert isinstance(error, StorageError)
     assert "no answer from the disk for 1.5 s. What was done is kept" in str(error)
     assert (summary.status, summary.exit_code) == ("failed", 74)
+
+
+async def test_files_that_a_dying_disk_lets_hang_and_then_fails_are_counted_as_lost(
+    sick_disk: SickDisk,
+) -> None:
+    """As on a share that is mounted `soft`: it says after some seconds that nobody answers."""
+    photos = []
+    for number in range(2):
+        name = f"{number}-hang.jpg"
+        (sick_disk.source / name).write_bytes(make_jpeg(number))
+        photos.append(Photo(os.fsencode(sick_disk.mount / name), 1, 0, 0, 0))
+    control = Control()
+    rules = ReadRules(256 << 20, follow_symlinks=False, timeout_seconds=60.0)
+    async with anyio.create_task_group() as group:
+        group.start_soon(read_all, photos, rules, control)
+        while control.reading.borrowed_tokens < 2:  # noqa: ASYNC110 - threads' state
+            await anyio.sleep(0.05)
+        sick_disk.unplug()
+    assert control.lost_in_a_row == 2
 
 
 async def test_a_bad_sector_costs_its_file_which_is_tried_again_every_time(

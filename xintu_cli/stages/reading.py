@@ -157,7 +157,8 @@ async def _await_slow(
     if thread.finished.is_set():
         entries = thread.reading.entries[len(before.entries) :]
         vanished = thread.reading.vanished[len(before.vanished) :]
-        await deliver(Reading(entries, vanished, answered=not thread.reading.silent))
+        silent = thread.reading.silent
+        await deliver(Reading(entries, vanished, not silent, silent[len(before.silent) :]))
         return
     thread.scope.cancel()
     control.stuck_threads += 1
