@@ -16,7 +16,7 @@ import pytest
 from tests.support import photos
 from xintu_cli.errors import ChangedPhotoError, UnreadablePhotoError, VanishedPhotoError
 from xintu_cli.imaging import reading
-from xintu_cli.imaging.reading import FileBytes, read_file, read_photo
+from xintu_cli.imaging.reading import FileBytes, read_photo
 from xintu_cli.records import Photo
 
 LIMIT = 1_000_000
@@ -46,7 +46,6 @@ def test_bytes_and_stat_belong_together(photo: Path) -> None:
         os.fsencode(photo), len(JPEG), found.st_mtime_ns, found.st_ctime_ns, found.st_ino
     )
     assert read(photo) == FileBytes(expected, JPEG)
-    assert read_file(os.fsencode(photo), size_limit_bytes=LIMIT) == FileBytes(expected, JPEG)
 
 
 # ---- what is a photo ----

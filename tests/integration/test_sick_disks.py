@@ -56,7 +56,6 @@ async def test_a_file_that_never_answers_holds_up_no_other(lab: Lab, sick_disk: 
     assert isinstance(reporter, RecordingReporter)
     assert counts(summary) == {"found": 21, "llm": 20, "failed": 1}
     assert reasons(summary) == {"00-hang.jpg": "no answer from the disk for 3 s"}
-    assert parts.control.stuck_threads == 1
     # The one that hung was found first and is told last.
     kinds = [type(settled.outcome) for batch in reporter.batches for settled in batch]
     assert kinds.index(Failed) > len(kinds) - 1 - kinds[::-1].index(Classified)

@@ -28,11 +28,6 @@ class ImageFormat(StrEnum):
     HEIC = "heic"
     AVIF = "avif"
 
-    @property
-    def mime_type(self) -> str:
-        """The registered media type."""
-        return f"image/{self.value}"
-
 
 _IMAGE_SUFFIXES = frozenset(
     b"jpg jpeg jpe jfif jif mpo png apng webp gif tif tiff bmp dib"

@@ -16,7 +16,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from xintu_cli.errors import (
     ChangedPhotoError,
@@ -32,8 +32,6 @@ from xintu_cli.imaging.formats import (
     why_not_image,
 )
 from xintu_cli.records import Photo
-
-_T = TypeVar("_T")
 
 # POSIX has all of these but O_BINARY, Windows only that one.
 _FLAGS = (
@@ -74,18 +72,7 @@ class FileBytes(NamedTuple):
     data: bytes
 
 
-def read_file(path: bytes, *, size_limit_bytes: int, follow_symlinks: bool = False) -> FileBytes:
-    """Read a whole file.
-
-    Raises `VanishedPhotoError` (gone, or no regular file any more), `ChangedPhotoError`
-    (written to, or cut short, at three tries) or `UnreadablePhotoError` (larger than the limit,
-    of which nothing is read; permission denied; I/O errors at three tries).
-    """
-
-    def read(descriptor: int, before: os.stat_result) -> FileBytes:
-        return _read_rest(path, descriptor, before, b"", size_limit_bytes)
-
-    return _retrying(path, read, follow_symlinks=follow_symlinks)
+_Read = Callable[[int, os.stat_result], FileBytes | None]
 
 
 def read_photo(
@@ -94,8 +81,10 @@ def read_photo(
     """Read a file if it is a photo; None if neither its name nor its content is an image's.
 
     Where the name promises nothing, only the head is read before the content has decided.
-    Raises what `read_file` raises, and `UnreadablePhotoError` where an image suffix stands on
-    an empty file or on other content.
+    Raises `VanishedPhotoError` (gone, or no regular file any more), `ChangedPhotoError`
+    (written to, or cut short, at three tries) or `UnreadablePhotoError` (larger than the limit,
+    of which nothing is read; permission denied; I/O errors at three tries; an image suffix on
+    an empty file or on other content).
     """
     promised = has_image_suffix(path)
     if not promised and has_raw_suffix(path):
@@ -115,9 +104,7 @@ def read_photo(
     return _retrying(path, read, follow_symlinks=follow_symlinks)
 
 
-def _retrying(
-    path: bytes, read: Callable[[int, os.stat_result], _T], *, follow_symlinks: bool
-) -> _T:
+def _retrying(path: bytes, read: _Read, *, follow_symlinks: bool) -> FileBytes | None:
     """Open and read, at most three times where a later try may succeed."""
     for pause in (*_PAUSES_SECONDS, None):
         try:
@@ -133,9 +120,7 @@ def _retrying(
     raise AssertionError("the last try returns or raises")
 
 
-def _read_once(
-    path: bytes, read: Callable[[int, os.stat_result], _T], *, follow_symlinks: bool
-) -> _T:
+def _read_once(path: bytes, read: _Read, *, follow_symlinks: bool) -> FileBytes | None:
     descriptor = os.open(path, _FLAGS if follow_symlinks else _FLAGS | _NO_FOLLOW)
     try:
         before = os.fstat(descriptor)

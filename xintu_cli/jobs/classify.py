@@ -170,7 +170,6 @@ async def _refuse_lost_roots(parts: pipeline.Parts) -> None:
     with anyio.move_on_after(parts.reading.timeout_seconds) as patience:
         await to_thread.run_sync(look, abandon_on_cancel=True, limiter=parts.control.disk)
     if patience.cancelled_caught:
-        parts.control.stuck_threads += 1
         raise StorageError(
             f"no answer from a disk for {parts.reading.timeout_seconds:g} s. "
             "What was done is kept; run it again when the disk is back."

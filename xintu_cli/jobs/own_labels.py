@@ -7,7 +7,6 @@ nothing but to be sure.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import islice
 
@@ -72,11 +71,6 @@ def fair_shares(counts: dict[str, int], most: int) -> dict[str, int]:
         shares[name] = min(count, left // (len(counts) - number))
         left -= shares[name]
     return shares
-
-
-def givers(lessons: Sequence[Lesson]) -> dict[str, int]:
-    """Count the lessons by who gave the label."""
-    return dict(Counter(lesson.giver for lesson in lessons))
 
 
 def _is_photo(entry: IndexEntry) -> bool:

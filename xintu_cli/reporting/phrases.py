@@ -34,7 +34,6 @@ class Phrase(Bilingual):
 
     # The bar and its legend.
     CLASSIFYING = ("Classifying", "正在分类")
-    WALKING = ("looking for photos", "正在查找照片")
     FOUND_SO_FAR = ("{n:,} found so far", "已找到 {n:,} 张")
     DONE_OF = ("{done:,} of {found:,}", "{done:,} / {found:,}")
     CACHED = ("cached", "缓存")

@@ -32,8 +32,6 @@ class Control:
     """Why nobody is asked any more (a `Reason` or text), "" while the feeder goes on."""
     error: Exception | None = None
     """What the run will end with although it drained in good order (cache lost, root gone)."""
-    stuck_threads: int = 0
-    """Threads abandoned in a read that never returned; the process must not wait for them."""
     lost_in_a_row: int = 0
     """Files, one after another, of which the disk told nothing."""
     look_up_complete: bool = False

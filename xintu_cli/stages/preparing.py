@@ -59,7 +59,6 @@ async def prepare(task: Task, how: Preparation, control: Control) -> DecodedPhot
                 limiter=control.reading,
             )
         if patience.cancelled_caught:
-            control.stuck_threads += 1
             reason = f"no answer from the disk for {how.rules.timeout_seconds:g} s"
             raise UnreadablePhotoError(reason, lasting=False, root_gone=True)
         return await to_thread.run_sync(partial(_decode, file, task, how), limiter=control.decoding)

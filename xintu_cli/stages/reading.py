@@ -110,7 +110,7 @@ async def read_promptly(
                 vanished=list(thread.reading.vanished),
                 silent=list(thread.reading.silent),
             )
-        aside.start_soon(_await_slow, thread, read, rules, control, deliver)
+        aside.start_soon(_await_slow, thread, read, rules, deliver)
         await deliver(read)
         rest = rest[done + 1 :]
 
@@ -147,9 +147,7 @@ async def _run(thread: _Thread, rules: ReadRules, control: Control) -> None:
         thread.finished.set()
 
 
-async def _await_slow(
-    thread: _Thread, before: Reading, rules: ReadRules, control: Control, deliver: Deliver
-) -> None:
+async def _await_slow(thread: _Thread, before: Reading, rules: ReadRules, deliver: Deliver) -> None:
     """Deliver the one file a thread still hangs in, or give it up."""
     stuck = thread.photos[thread.position]
     with anyio.move_on_after(max(0.0, rules.timeout_seconds - SET_ASIDE_SECONDS)):
@@ -161,7 +159,6 @@ async def _await_slow(
         await deliver(Reading(entries, vanished, not silent, silent[len(before.silent) :]))
         return
     thread.scope.cancel()
-    control.stuck_threads += 1
     reason = f"no answer from the disk for {rules.timeout_seconds:g} s"
     entry = new_entry(stuck, FileStatus.UNREADABLE, reason, hashed_at_ns=NEVER)
     await deliver(Reading([entry], silent=[(stuck.path, reason)]))
