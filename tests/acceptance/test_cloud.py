@@ -155,12 +155,18 @@ def test_a_wrong_key_ends_a_run_that_has_nobody_else(home: Home, photos: Path) -
 
 
 def test_an_interrupt_loses_no_answer_that_was_paid_for(home: Home, photos: Path) -> None:
-    with VendorProcess({"latency_seconds": 0.3}) as vendor:
+    # Slow after the first few: not over before the signal comes.
+    slow = {
+        "rules": [{"when": {"first": 6}, "then": {"latency_seconds": 0.1}}],
+        "latency_seconds": 2.0,
+    }
+    with VendorProcess(slow) as vendor:
         arguments = ("classify", photos, "--policy", "hybrid", "--concurrency", "4")
         with home.start(*arguments, "--summary", "-", env=environment(vendor)) as running:
             vendor.wait_for(6)
             running.send_signal(signal.SIGINT)
             finished = running.finish()
+        vendor.play({})
         assert finished.exit_code == 130, finished
         check_streams(finished, [CANARY])
         summary = finished.json()

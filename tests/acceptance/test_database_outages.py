@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,6 @@ from tests.support.vendor_process import VendorProcess
 
 PHOTOS = 40
 IN_FLIGHT = 4
-LATENCY = {"latency_seconds": 0.15}
 CLASSIFY = ("--concurrency", str(IN_FLIGHT), "--summary", "-")
 
 
@@ -36,6 +36,12 @@ def server(mariadb: MariaDb, mysql_database: CacheDatabase) -> Iterator[MariaDb]
     yield mariadb
     mariadb.kill()
     mariadb.start()
+
+
+def slow_after(calls: int) -> dict[str, Any]:
+    """Return what a vendor does so that a run is not over before its database is killed."""
+    quick = {"when": {"first": calls}, "then": {"latency_seconds": 0.15}}
+    return {"rules": [quick], "latency_seconds": 2.0}
 
 
 def check(finished: Finished, home: Home) -> None:
@@ -75,11 +81,12 @@ def test_d1_a_database_that_is_down_at_the_start_costs_nothing(
 def test_d2_a_run_outlasts_a_database_that_comes_back(
     tmp_path: Path, photos: Path, server: MariaDb, mysql_database: CacheDatabase, moment: int
 ) -> None:
-    with VendorProcess(LATENCY) as vendor:
+    with VendorProcess(slow_after(moment)) as vendor:
         home = machine(tmp_path / "a", mysql_database, vendor)
         with home.start("classify", photos, *CLASSIFY) as running:
             vendor.wait_for(moment)
             server.kill()
+            vendor.play({})
             running.wait_for_line("Nothing is sent meanwhile")
             server.start()
             running.wait_for_line("the cache is back")
@@ -98,11 +105,12 @@ def test_d2_a_run_outlasts_a_database_that_comes_back(
 def test_d2_answers_outlive_a_database_that_stays_away(
     tmp_path: Path, photos: Path, server: MariaDb, mysql_database: CacheDatabase
 ) -> None:
-    with VendorProcess(LATENCY) as vendor:
+    with VendorProcess(slow_after(10)) as vendor:
         home = machine(tmp_path / "a", mysql_database, vendor, max_wait_seconds="0.5")
         with home.start("classify", photos, *CLASSIFY) as running:
             vendor.wait_for(10)
             server.kill()
+            vendor.play({})
             finished = running.finish()
         check(finished, home)
         assert finished.exit_code == 75, finished

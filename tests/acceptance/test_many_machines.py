@@ -161,15 +161,18 @@ def test_d17_f5_runs_killed_at_random_lose_nothing_and_pay_at_most_for_what_was_
 def test_e5_a_run_that_was_stopped_beyond_its_lease_sends_nothing_on_it(
     tmp_path: Path, albums: list[Path], database: CacheDatabase
 ) -> None:
-    with VendorProcess(LATENCY) as vendor:
+    quick = PHOTOS // 8
+    # Slow in the middle of what it has claimed: there it is stopped.
+    rule = {"when": {"first": quick}, "then": LATENCY}
+    with VendorProcess({"rules": [rule], "latency_seconds": 2.0}) as vendor:
         sleeper, other = (
             machine(tmp_path / name, database, vendor, lease_seconds=str(LEASE_SECONDS))
             for name in "ab"
         )
         with start(sleeper, albums[0]) as stopped:
-            # In the middle of what it has claimed.
-            vendor.wait_for(PHOTOS // 8)
+            vendor.wait_for(quick + IN_FLIGHT)
             stop_outside_a_transaction(stopped, database)
+            vendor.play(LATENCY)
             assert count(database, "claim") > IN_FLIGHT, "more than could be in flight"
             # It waits for the sleeper's claims, and takes them over once they have run out.
             check_end(other.run("classify", albums[1], *CLASSIFY))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.support import vendor_wire as wire
+from tests.support.command import TIMEOUT_SECONDS
 
 _ROOT = Path(__file__).resolve().parents[2]
 # No proxy of the environment stands between a test and its own server.
@@ -73,5 +74,6 @@ class VendorProcess:
     def _ask(self, what: str, document: Any = None) -> Any:
         content = None if document is None else json.dumps(document).encode()
         url = f"http://127.0.0.1:{self.port}/_vendor/{what}"
-        with _DIRECT.open(urllib.request.Request(url, data=content), timeout=30) as reply:
+        request = urllib.request.Request(url, data=content)
+        with _DIRECT.open(request, timeout=TIMEOUT_SECONDS) as reply:
             return json.loads(reply.read())
