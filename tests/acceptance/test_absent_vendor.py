@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,22 +28,26 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def address(kind: str) -> dict[str, str]:
-    """Return an environment in which nobody is where the vendor should be."""
-    with VendorProcess() as gone:
-        refused = gone.base_url("openai")
-    url = refused if kind == "refused" else "https://nobody.invalid/v1"
+@pytest.fixture
+def refused() -> Iterator[str]:
+    """Return an address at which nobody listens, nor will as long as the test lasts."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{deaf.getsockname()[1]}/v1"
+
+
+def environment(url: str) -> dict[str, str]:
     return {"OPENAI_API_KEY": CANARY, "OPENAI_BASE_URL": url}
 
 
 @pytest.mark.row("C9", "C21")
 @pytest.mark.parametrize("kind", ["refused", "unknown host"])
 def test_a_vendor_that_is_not_there_is_known_within_ten_seconds(
-    home: Home, photos: Path, kind: str
+    home: Home, photos: Path, refused: str, kind: str
 ) -> None:
     """With nobody else to ask the run ends 69, and the photos wait for the next."""
-    env = address(kind)
-    finished, summary = home.summary(photos, *ALL_CLOUD, env=env)
+    url = refused if kind == "refused" else "https://nobody.invalid/v1"
+    finished, summary = home.summary(photos, *ALL_CLOUD, env=environment(url))
     check_streams(finished, [CANARY])
     check_accounts(summary)
     assert finished.exit_code == 69, finished
@@ -77,9 +83,9 @@ def test_a_vendor_that_takes_nobodys_calls_is_known_from_its_first_word(
 
 
 def test_the_next_provider_takes_over_from_one_that_was_never_there(
-    home: Home, photos: Path
+    home: Home, photos: Path, refused: str
 ) -> None:
-    env = address("refused")
+    env = environment(refused)
     with VendorProcess() as vendor:
         env |= {"ANTHROPIC_API_KEY": CANARY, "ANTHROPIC_BASE_URL": vendor.base_url("anthropic")}
         finished, summary = home.summary(photos, *ALL_CLOUD, env=env)

@@ -7,6 +7,7 @@ needs it must say. Where MariaDB is missing the tests skip and say so; under CI=
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -31,6 +32,7 @@ from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.urls import open_cache
 
 _START_SECONDS = 60
+_LEAST_PORT = 10_000
 _databases = count(1)
 
 
@@ -256,7 +258,21 @@ def _as_root() -> list[str]:
 
 
 def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that is free, and stays so while a test has the server down.
+
+    Those that the kernel gives out by itself, to listeners and to every connection that is made,
+    do not: one from below them.
+    """
+    for port in random.sample(range(_LEAST_PORT, _lowest_given_out()), 100):
+        with closing(socket.socket()) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")
+
+
+def _lowest_given_out() -> int:
+    try:
+        text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii")
+    except OSError:
+        return 32_768
+    return max(int(text.split()[0]), _LEAST_PORT + 1_000)
