@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,15 @@ pytest_plugins = [
     "tests.support.loop_watch",
     "tests.support.sick_disk",
 ]
+
+
+def pytest_configure() -> None:
+    """Heed Ctrl-C where a script runs the tests in the background (`make test &`).
+
+    There it is ignored, and would be by every command that they start and send one to.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
