@@ -420,7 +420,7 @@ async def test_a_call_ends_at_its_deadline_however_slowly_the_reply_drips(
     assert isinstance(error, ProviderUnavailableError)
     assert error.outcome_unknown
     assert "had not answered after 0.3 s" in str(error)
-    assert error.attempts[0].latency_ms < 5_000  # the SDKs' own limits are 300 and 600 s
+    assert error.attempts[0].latency_ms < 60_000  # the SDKs' own limits are 300 and 600 s
 
 
 @pytest.mark.row("C11")
@@ -454,7 +454,7 @@ async def test_a_cancelled_call_ends_at_once_and_leaves_no_thread_waiting(kind: 
             await rig.vendor.until(lambda v: v.arrived == 1)
             tasks.cancel_scope.cancel()
         # The server notices that the other side is gone, so no thread holds the connection.
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             await rig.vendor.until(lambda v: v.in_flight == 0)
 
 

@@ -136,17 +136,16 @@ PAUSES = {
 
 @pytest.mark.row("C1")
 async def test_while_a_vendor_asks_for_a_pause_nothing_is_sent(kind: Kind) -> None:
-    """The first call is refused at once; the others of the first four come back much later."""
+    """The first call is refused once four are in flight; the others come back much later."""
     later = Then(latency_seconds=0.6)
-    script = Script.of((When(numbers=(1,)), PAUSES[kind]), (When(numbers=(2, 3, 4)), later))
-    async with guarded(kind, scripts=[script]) as run:
+    rules = (When(numbers=(1,)), PAUSES[kind]), (When(numbers=(2, 3, 4)), later)
+    async with guarded(kind, scripts=[Script.of(*rules, together=4)]) as run:
         await run.ask(photos(8))
         (vendor,) = run.vendors
         assert [answer.source for answer in run.answers] == [Source.LLM] * 8
-        refused, *others = vendor.received
-        began = [request.at_seconds for request in others if request.at_seconds > 0.55]
-        assert min(began) >= refused.at_seconds + refused.seconds + 1.0
         assert len(vendor.received) == 9
+        began = [request.at_seconds for request in vendor.received]
+        assert min(began[4:]) >= max(began[:4]) + 1.0
 
 
 # ---- one photo that breaks the vendor ------------------------------------------------------
@@ -177,7 +176,8 @@ async def test_a_call_whose_outcome_nobody_knows_is_sent_once_more_and_booked_bo
 ) -> None:
     album = photos(6)
     lost = (When(picture=picture_of(album[2])), Then(fault=fault))
-    async with guarded(kind, scripts=[Script.of(lost)], timeout_seconds=0.5) as run:
+    # Long enough for the five that are answered, on a busy machine too.
+    async with guarded(kind, scripts=[Script.of(lost)], timeout_seconds=2.0) as run:
         await run.ask(album)
         assert run.requests == 5 + 2
     (stand_in,) = [answer for answer in run.answers if answer.source is Source.LOCAL]

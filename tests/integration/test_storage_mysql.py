@@ -46,6 +46,9 @@ pytestmark = pytest.mark.anyio
 
 T = TypeVar("T")
 
+PATIENCE_SECONDS = 2.0
+"""Of a cache that is to give up, and later to be used: a busy machine must get that far in it."""
+
 
 def answers(*numbers: int) -> Settlement:
     return settlement(*((photo(number), llm()) for number in numbers))
@@ -138,12 +141,12 @@ async def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
 
 
 async def test_a_server_that_is_not_there_is_told_at_once() -> None:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with pytest.raises(CacheUnreachableError, match="Connect call failed"):
-        async with open_cache(f"mysql://root:@127.0.0.1:{port}/x"):
-            pass
+    with closing(socket.socket()) as deaf:  # it is bound, so that nobody else listens there
+        deaf.bind(("127.0.0.1", 0))
+        port = deaf.getsockname()[1]
+        with pytest.raises(CacheUnreachableError, match="Connect call failed"):
+            async with open_cache(f"mysql://root:@127.0.0.1:{port}/x"):
+                pass
 
 
 async def test_a_server_that_never_answers_is_given_up() -> None:
@@ -207,7 +210,7 @@ async def test_a_lock_that_is_never_given_back_ends_the_call_and_not_the_cache(
     async with open_cache(mariadb.url(mysql_name)) as cache:
         await cache.settle(answers(1))
     other.cursor().execute("UPDATE classification SET category = 'theirs'")
-    async with impatient(mariadb.url(mysql_name), 0.3) as cache:
+    async with impatient(mariadb.url(mysql_name), PATIENCE_SECONDS) as cache:
         with pytest.raises(CacheUnreachableError, match="no answer in time"):
             await cache.settle(answers(1))
         other.rollback()
@@ -227,7 +230,10 @@ async def test_what_reads_whole_tables_may_take_longer_than_a_runs_calls(
         found.append((await cache.info()).sources)
         found.append(len((await read_statistics(cache, TASK)).categories))
 
-    async with impatient(mariadb.url(mysql_name), 0.3) as cache, anyio.create_task_group() as group:
+    async with (
+        impatient(mariadb.url(mysql_name), PATIENCE_SECONDS) as cache,
+        anyio.create_task_group() as group,
+    ):
         group.start_soon(count, cache)
         # Both wait for the lock; only this one gives up.
         with pytest.raises(CacheUnreachableError, match="no answer in time"):
