@@ -183,6 +183,20 @@ def test_closed_streams_do_not_keep_the_work_from_being_done(
     assert [second[key] for key in ("cached", "local")] == [3, 0]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    ["doctor", "stats --json", "models list", "config show", 'cache check "{photos}"', "--version"],
+)
+def test_an_answer_that_has_nowhere_to_go_is_no_bug(
+    home: Home, photos: Path, arguments: str
+) -> None:
+    finished = shell(home, f'"$@" {arguments.format(photos=photos)} >&-')
+    assert (finished.exit_code, finished.stderr) == (
+        73,
+        "xintu: cannot write to stdout: it is closed. Write somewhere else.\n",
+    ), finished
+
+
 def test_a_reader_that_goes_away_is_no_error_worth_a_word(home: Home, photos: Path) -> None:
     home.run("classify", photos)
     export = f'"$@" export "{photos}" -o - --format csv'

@@ -26,6 +26,7 @@ from xintu_cli.cli import (
     report,
     stats,
 )
+from xintu_cli.errors import OutputError
 
 app = typer.Typer(
     name="xintu",
@@ -79,11 +80,11 @@ def root(
 
 def main() -> None:
     """Run the command line; never returns."""
-    _spell_out_on_stdout()
+    _prepare_stdout()
     exits.leave(app)
 
 
-def _spell_out_on_stdout() -> None:
+def _prepare_stdout() -> None:
     """Have what the locale's encoding lacks (照片 in Latin-1) written as JSON spells it.
 
     A figure is never lost to a file's name; and it is JSON still where it was.
@@ -91,6 +92,17 @@ def _spell_out_on_stdout() -> None:
     codecs.register_error("xintu-spelled-out", _spelled_out)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="xintu-spelled-out")
+    elif sys.stdout is None:  # started with `>&-`
+        sys.stdout = _ClosedStdout()
+
+
+class _ClosedStdout(io.TextIOBase):
+    """Stands where there is no stdout: what was asked for is an output that cannot be written."""
+
+    def write(self, text: str) -> int:
+        if text:
+            raise OutputError("cannot write to stdout: it is closed. Write somewhere else.")
+        return 0
 
 
 def _spelled_out(error: UnicodeError) -> tuple[str, int]:

@@ -103,7 +103,7 @@ def check_writable(target: Target) -> None:
 
 @contextmanager
 def _open_stdout() -> Iterator[Output]:
-    # Both are None, or closed, in a process that was started with `>&-`.
+    # There is none, or a closed one, in a process that was started with `>&-`.
     stream = getattr(sys.stdout, "buffer", None)
     if stream is None or stream.closed:
         raise OutputError("cannot write to stdout: it is closed. Name a file with -o.")
