@@ -214,7 +214,7 @@ def prepare_patient(
             in_words(read_words(workspace.locations.consent_file)),
         ),
         secrets=config_files if masked(settings.cache) != settings.cache else (),
-        key_files=[table.api_key_file.expanduser() for table in tables if table.api_key_file],
+        key_files=[expand_home(table.api_key_file) for table in tables if table.api_key_file],
         outputs=[expand_home(o) for o in (settings.output, settings.summary) if o not in ("", "-")],
     )
 

@@ -221,6 +221,11 @@ def test_an_own_table_that_cannot_be_read_is_named(
     assert str(path) in str(error.value)
 
 
+def test_a_price_table_of_a_user_who_does_not_exist_is_not_there() -> None:
+    with pytest.raises(ConfigurationError, match="cannot read the price table ~nobody-of-that"):
+        load_prices("~nobody-of-that-name/prices.toml")
+
+
 # ---- tokens ----------------------------------------------------------------------------------
 
 

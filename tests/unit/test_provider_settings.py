@@ -169,9 +169,11 @@ def test_a_key_file_that_others_can_read_is_refused_with_the_remedy(tmp_path: Pa
     assert "CANARY" not in str(caught.value)
 
 
-def test_a_key_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["~nobody-of-that-name/key", "none"])
+def test_a_key_file_that_is_not_there_is_named(tmp_path: Path, place: str) -> None:
+    file = Path(place) if place.startswith("~") else tmp_path / place
     with pytest.raises(ConfigurationError, match="No such file"):
-        key_in({}, tmp_path / "none")
+        key_in({}, file)
 
 
 def test_a_key_file_that_is_no_text_is_refused_without_showing_it(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from xintu_cli.errors import ConfigurationError
+from xintu_cli.locations import expand_home
 from xintu_cli.money.prices import FamilyRow, Price, PriceRow, PriceTable, Tier
 from xintu_cli.money.tokens import Grid, Patches, Tiles
 from xintu_cli.resources import data_directory
@@ -23,7 +24,7 @@ from xintu_cli.resources import data_directory
 def load_prices(own: str = "") -> PriceTable:
     """Read the table that ships with xintu, and before it the user's own file, if any."""
     shipped = _read(data_directory("configs") / "prices.toml")
-    return _read(Path(own).expanduser()).followed_by(shipped) if own else shipped
+    return _read(expand_home(own)).followed_by(shipped) if own else shipped
 
 
 def _read(path: Path) -> PriceTable:

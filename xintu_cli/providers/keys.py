@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from xintu_cli.errors import ConfigurationError
+from xintu_cli.locations import expand_home
 from xintu_cli.providers.profile import ApiKey
 
 KEYRING_SERVICE = "xintu"
@@ -76,7 +77,7 @@ def _checked(value: str, *, provider: str, place: str) -> ApiKey:
 
 def _read_private(file: Path) -> str:
     try:
-        with file.expanduser().open("rb") as opened:
+        with expand_home(file).open("rb") as opened:
             mode = os.fstat(opened.fileno()).st_mode
             content = opened.read(_LONGEST_KEY + 2)
     except OSError as error:
