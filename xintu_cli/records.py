@@ -42,6 +42,11 @@ class Reason(StrEnum):
 _FINAL_REASONS = frozenset({Reason.ASKED, Reason.KEPT_LOCAL})
 
 
+def _stands_in(source: str, reason: str) -> bool:
+    """Tell whether the local model spoke in place of an LLM that was to be asked."""
+    return source == Source.LOCAL and reason not in _FINAL_REASONS
+
+
 class FileStatus(StrEnum):
     """What the index remembers of a file's content."""
 
@@ -186,7 +191,7 @@ class Answer:
     @property
     def stands_in(self) -> bool:
         """True where the local model spoke in place of an LLM that was to be asked."""
-        return self.source is Source.LOCAL and self.reason not in _FINAL_REASONS
+        return _stands_in(self.source, self.reason)
 
     def total_tokens(self) -> tuple[int | None, int | None]:
         """Tokens in and out over all attempts; None where no attempt told."""
@@ -254,6 +259,11 @@ class CachedAnswer:
     """UTC, aware."""
     who: str = ""
     """Of a manual label: who set it."""
+
+    @property
+    def stands_in(self) -> bool:
+        """True where the local model spoke in place of an LLM that was to be asked."""
+        return _stands_in(self.source, self.reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ In: a policy's `Acceptance` and the rows of one image. Out: a `Ruling`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from xintu_cli.records import CachedRow, Reason, Source
+from xintu_cli.records import CachedAnswer, CachedRow, Reason, Source
 
 
 class Policy(StrEnum):
@@ -76,14 +76,22 @@ _REFRESH_ALL, _REFRESH_NONE = Refresh.ALL, Refresh.NONE
 _MISS = Ruling(Verdict.MISS, None)
 _RANKS: Mapping[str, int] = {_LOCAL: 1, _LLM: 2, _MANUAL: 3}
 
+_Row = TypeVar("_Row", CachedRow, CachedAnswer)
 
-def judge(rows: Sequence[CachedRow], acceptance: Acceptance) -> Ruling:
-    """Rule on one image: the highest source that counts decides."""
+
+def most_believed(rows: Sequence[_Row], categories: Container[str]) -> _Row | None:
+    """Return the row of the highest source about one image, of those that can be an answer."""
     best, rank = None, 0
     for row in rows:
         higher = _RANKS.get(row.source, 0)
-        if higher > rank and row.category in acceptance.categories and 0 <= row.confidence <= 1:
+        if higher > rank and row.category in categories and 0 <= row.confidence <= 1:
             best, rank = row, higher
+    return best
+
+
+def judge(rows: Sequence[CachedRow], acceptance: Acceptance) -> Ruling:
+    """Rule on one image: the highest source that counts decides."""
+    best = most_believed(rows, acceptance.categories)
     if best is None:
         return _MISS
     if best.source == _LOCAL:

@@ -8,7 +8,7 @@ Flat memory: a batch of the walk at a time.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -22,15 +22,9 @@ from xintu_cli.imaging.identity import image_hash
 from xintu_cli.imaging.reading import read_photo
 from xintu_cli.interfaces import Cache, FileIndex
 from xintu_cli.jobs.entries import entries_below
-from xintu_cli.records import (
-    CachedAnswer,
-    FileStatus,
-    IndexEntry,
-    PhotoFacts,
-    Reason,
-    Source,
-)
+from xintu_cli.records import CachedAnswer, FileStatus, IndexEntry, PhotoFacts
 from xintu_cli.reporting.export import ExportRow
+from xintu_cli.routing import most_believed
 from xintu_cli.stages.control import Control
 from xintu_cli.stages.patterns import Patterns
 from xintu_cli.stages.reading import ReadRules
@@ -40,7 +34,6 @@ from xintu_cli.taxonomy import Taxonomy
 
 FACTS_EDGE = 256
 """Pixels that suffice for a background colour."""
-_RANK: Mapping[str, int] = {Source.MANUAL: 3, Source.LLM: 2, Source.LOCAL: 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,24 +157,10 @@ async def _rows(entries: Sequence[IndexEntry], sources: Sources) -> Sequence[Exp
     hashes = list({entry.image_hash for entry in entries if entry.image_hash})
     answers = await sources.cache.details(taxonomy.task, taxonomy.name, hashes) if hashes else {}
     return [
-        _row(entry, _best(answers, entry.image_hash, taxonomy), sources)
+        _row(entry, most_believed(answers.get(entry.image_hash, ()), taxonomy), sources)
         for entry in entries
         if entry.status != FileStatus.NOT_PHOTO
     ]
-
-
-def _best(
-    answers: Mapping[str, Sequence[CachedAnswer]], image: str, taxonomy: Taxonomy
-) -> CachedAnswer | None:
-    """Return the answer of the highest source, of those that a run would accept as rows."""
-    usable = [
-        answer
-        for answer in answers.get(image, ())
-        if answer.source in _RANK
-        and answer.category in taxonomy
-        and 0.0 <= answer.confidence <= 1.0
-    ]
-    return max(usable, key=lambda answer: _RANK[answer.source], default=None)
 
 
 def _row(entry: IndexEntry, answer: CachedAnswer | None, sources: Sources) -> ExportRow:
@@ -198,7 +177,7 @@ def _row(entry: IndexEntry, answer: CachedAnswer | None, sources: Sources) -> Ex
         second_category=second if second in taxonomy else None,
         background_color=entry.background_color,
         source=answer.source if answer else "",
-        provisional=answer is not None and _is_provisional(answer),
+        provisional=answer is not None and answer.stands_in,
         provider=answer.provider if answer else "",
         model=answer.model if answer else "",
         classified_at=answer.created_at if answer else None,
@@ -207,8 +186,3 @@ def _row(entry: IndexEntry, answer: CachedAnswer | None, sources: Sources) -> Ex
         height=entry.height,
         taken_at=entry.taken_at,
     )
-
-
-def _is_provisional(answer: CachedAnswer) -> bool:
-    final = (Reason.ASKED, Reason.KEPT_LOCAL)
-    return answer.source == Source.LOCAL and answer.reason not in final
