@@ -19,6 +19,7 @@ from xintu_cli import pipeline
 from xintu_cli.errors import ExitCode, StorageError, XintuError
 from xintu_cli.interfaces import FileIndex
 from xintu_cli.jobs.signals import SignalWatch
+from xintu_cli.jobs.tidying import forget_gone
 from xintu_cli.records import RunRow, RunSummary
 from xintu_cli.reporting.notices import Notice, claimed_by_the_dead
 from xintu_cli.reporting.phrases import speaker
@@ -28,7 +29,6 @@ from xintu_cli.stages.walk import WalkPlan, left_out_of, refuse_lost_root
 
 ECHO_SECONDS = 0.02
 """A second signal sooner than this is the first one's echo (a shell that signals the group)."""
-FORGET_BATCH = 1000
 MOST_NAMED = 5
 """Folders that were left out, as the warning of an empty root names them."""
 
@@ -208,6 +208,4 @@ def _forget_deleted(index: FileIndex, plan: WalkPlan, control: Control) -> None:
     if sum(map(index.count_under, roots)) <= control.indexed:
         return
     for root in roots:
-        gone = [entry.path for entry in index.under(root) if not os.path.lexists(entry.path)]
-        for start in range(0, len(gone), FORGET_BATCH):
-            index.forget(gone[start : start + FORGET_BATCH])
+        forget_gone(index, root)

@@ -8,7 +8,7 @@ the index knows files of is left alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -37,17 +37,22 @@ def forget_orphans(index: FileIndex, roots: Sequence[bytes], *, dry_run: bool) -
         if _looks_unmounted(root) and index.count_under(root):
             kept.append(root)
             continue
-        gone = _gone(index, root)
-        while batch := list(islice(gone, BATCH)):
-            forgotten += len(batch)
-            if not dry_run:
-                index.forget(batch)
+        forgotten += forget_gone(index, root, dry_run=dry_run)
     return Tidied(forgotten, tuple(kept))
 
 
-def _gone(index: FileIndex, root: bytes) -> Iterator[bytes]:
-    """Yield paths without a file; the index pages by path, so forgetting on the way is safe."""
-    return (entry.path for entry in index.under(root) if not os.path.lexists(entry.path))
+def forget_gone(index: FileIndex, root: bytes, *, dry_run: bool = False) -> int:
+    """Forget the entries at or below a root whose file is not there; return how many; blocks.
+
+    In batches: the index pages by path, so forgetting on the way is safe.
+    """
+    gone = (entry.path for entry in index.under(root) if not os.path.lexists(entry.path))
+    forgotten = 0
+    while batch := list(islice(gone, BATCH)):
+        forgotten += len(batch)
+        if not dry_run:
+            index.forget(batch)
+    return forgotten
 
 
 def _looks_unmounted(root: bytes) -> bool:
