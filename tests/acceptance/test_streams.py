@@ -225,6 +225,15 @@ def test_progress_that_nobody_reads_does_not_stop_the_work(home: Home, photos: P
     assert second["cached"] == 3
 
 
+@pytest.mark.parametrize("command", ["stats", "doctor", "models list", "config show"])
+def test_an_answer_that_does_not_fit_on_the_disk_is_told(home: Home, command: str) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    finished = shell(home, f'"$@" {command} >/dev/full')
+    assert finished.exit_code == 73, finished
+    assert finished.stderr.startswith("xintu: cannot write to stdout: No space left"), finished
+
+
 def test_a_full_stdout_is_an_output_error(home: Home, photos: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from xintu_cli.jobs.findings import Finding, Verdict, broken, exit_code_of
 from xintu_cli.jobs.surroundings import Terminal
 from xintu_cli.reporting.escape import display_text, json_text
 from xintu_cli.reporting.layout import QUIET_STYLE, open_console
-from xintu_cli.reporting.lossy import LossyStream
 
 _STYLES = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.BROKEN: "red"}
 _PART_CELLS = 12
@@ -31,7 +31,7 @@ _PART_CELLS = 12
 def examine_installation(flags: Mapping[str, Any], config: Path | None, *, as_json: bool) -> int:
     """Print the findings as they come; return the exit code."""
     findings: list[Finding] = []
-    console = open_console(LossyStream(sys.stdout))
+    console = open_console(sys.stdout)
 
     def tell(finding: Finding) -> None:
         findings.append(finding)
@@ -39,8 +39,10 @@ def examine_installation(flags: Mapping[str, Any], config: Path | None, *, as_js
             _print(finding, console)
 
     async def look(patient: Patient) -> None:
-        async for finding in examine(patient):
-            tell(finding)
+        # Closed here, in the loop's lifetime: stdout may fail while the cache is open.
+        async with aclosing(examine(patient)) as found:
+            async for finding in found:
+                tell(finding)
 
     try:
         session = heeding_consent(open_session(flags, config))

@@ -32,7 +32,6 @@ from xintu_cli.reporting.layout import (
     padded,
     writes_unicode,
 )
-from xintu_cli.reporting.lossy import LossyStream
 from xintu_cli.reporting.phrases import Phrase, speaker
 
 _SHOWN_MISTAKES = 10
@@ -53,10 +52,9 @@ def evaluate_place(session: Session, place: Path, *, as_json: bool) -> int:
         fields = evaluation_json(found, score, workspace.taxonomy, seconds)
         sys.stdout.write(json_text(fields, indent=2) + "\n")
     else:
-        stream = LossyStream(sys.stdout)
-        console = open_console(stream)
+        console = open_console(sys.stdout)
         page = _Page(found, score, session, seconds=seconds, width=console.width)
-        for part in page.parts(unicode=writes_unicode(stream)):
+        for part in page.parts(unicode=writes_unicode(sys.stdout)):
             console.print(part, soft_wrap=isinstance(part, Text))
     if found.failures:
         return int(ExitCode.SOME_FAILED)

@@ -28,7 +28,6 @@ from xintu_cli.reporting.layout import (
     padded,
     writes_unicode,
 )
-from xintu_cli.reporting.lossy import LossyStream
 from xintu_cli.reporting.phrases import speaker
 from xintu_cli.reporting.stats_phrases import StatsPhrase
 from xintu_cli.storage.run_lines import RunLine
@@ -61,10 +60,9 @@ def show_statistics(session: Session, *, days: int | None, as_json: bool) -> Non
         fields = statistics_json(found, workspace.taxonomy, session.language)
         sys.stdout.write(json_text(fields, indent=2) + "\n")
         return
-    stream = LossyStream(sys.stdout)
-    console = open_console(stream)
+    console = open_console(sys.stdout)
     view = _View(found, workspace.taxonomy, session.language, width=console.width)
-    for part in view.parts(unicode=writes_unicode(stream)):
+    for part in view.parts(unicode=writes_unicode(sys.stdout)):
         console.print(part, soft_wrap=isinstance(part, Text))
 
 

@@ -10,7 +10,8 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -72,11 +73,12 @@ class Patient:
     disk: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
 
 
-async def examine(patient: Patient) -> AsyncIterator[Finding]:
-    """Yield what is found, the things that matter most first."""
+async def examine(patient: Patient) -> AsyncGenerator[Finding, None]:
+    """Yield what is found, the things that matter most first; to be closed (`aclosing`)."""
     for look in (_look_at_cache, _look_at_index, _look_at_model, _look_at_providers):
-        async for finding in look(patient):
-            yield finding
+        async with aclosing(look(patient)) as found:
+            async for finding in found:
+                yield finding
     state, locations = patient.locations.state, patient.locations
     databases = [locations.cache_file, locations.index_file, locations.spool_file]
     private = [state, *databases, *patient.secrets]
@@ -97,7 +99,7 @@ def _all(look: Callable[[], Iterator[Finding]]) -> list[Finding]:
     return list(look())
 
 
-async def _look_at_cache(patient: Patient) -> AsyncIterator[Finding]:
+async def _look_at_cache(patient: Patient) -> AsyncGenerator[Finding, None]:
     """Open the cache, read it, write to it, and see what waits for it."""
     try:
         async with open_cache(patient.cache_url) as cache:
@@ -196,7 +198,7 @@ async def _spool(cache: SqlCache, patient: Patient) -> Finding:
     return ok("spool", "no answer waits to be written")
 
 
-async def _look_at_index(patient: Patient) -> AsyncIterator[Finding]:
+async def _look_at_index(patient: Patient) -> AsyncGenerator[Finding, None]:
     path = patient.locations.index_file
 
     def count() -> tuple[int, int]:
@@ -212,7 +214,7 @@ async def _look_at_index(patient: Patient) -> AsyncIterator[Finding]:
     yield ok("index", f"{path}: {files:,} files{cannot}")
 
 
-async def _look_at_model(patient: Patient) -> AsyncIterator[Finding]:
+async def _look_at_model(patient: Patient) -> AsyncGenerator[Finding, None]:
     """Check the file against its manifest and run it once."""
     from xintu_cli.providers.onnx_model import OnnxModel
 
@@ -262,7 +264,7 @@ def _learnt(
     return head.notes
 
 
-async def _look_at_providers(patient: Patient) -> AsyncIterator[Finding]:
+async def _look_at_providers(patient: Patient) -> AsyncGenerator[Finding, None]:
     """Ask each provider in use one tiny question."""
     for provider in patient.providers:
         if isinstance(provider, Finding):

@@ -44,14 +44,14 @@ PARTS = (
 )
 
 
-def open_console(stream: LossyStream) -> Console:
+def open_console(stream: LossyStream | TextIO) -> Console:
     """Return a console that shows text as it is: no markup, no emoji codes, no guessed colours."""
     return Console(file=cast("TextIO", stream), markup=False, emoji=False, highlight=False)
 
 
-def writes_unicode(stream: LossyStream) -> bool:
+def writes_unicode(stream: LossyStream | TextIO) -> bool:
     """Tell whether bars and dots can be drawn on a stream."""
-    return stream.encoding.lower().startswith("utf")
+    return (stream.encoding or "utf-8").lower().startswith("utf")
 
 
 def padded(text: str, cells: int) -> str:
