@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -109,7 +110,11 @@ class HeadShelf:
 
     def _use(self, names: Sequence[str]) -> None:
         partial = self.directory / f"{IN_USE_NAME}.part"
-        partial.write_text(json.dumps({"heads": list(names)}) + "\n", encoding="utf-8")
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(json.dumps({"heads": list(names)}) + "\n")
+            # Else a power cut may leave the name of a file that is empty: every run would end 78.
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(self.directory / IN_USE_NAME)
 
     @contextmanager
