@@ -23,6 +23,7 @@ from xintu_cli.errors import (
     ProviderStoppedError,
     ProviderUnavailableError,
 )
+from xintu_cli.imaging.encode import PREPARATION_VERSION
 from xintu_cli.prompt import PROMPT_VERSION, AskedAgain
 from xintu_cli.providers.profile import Kind
 from xintu_cli.records import Classification, Source
@@ -64,6 +65,7 @@ async def test_an_answer_is_read_and_accounted_for(kind: Kind) -> None:
     assert answer.classification == Classification("pets", 0.93, "A cat on a sofa.", None)
     assert (answer.source, answer.provider, answer.model) == (Source.LLM, "vendor", "m-1")
     assert (answer.prompt_version, answer.reason) == (PROMPT_VERSION, "")
+    assert answer.preparation_version == PREPARATION_VERSION
     assert (attempt.outcome, attempt.error, attempt.number) == ("ok", "", 1)
     assert (attempt.tokens_in, attempt.tokens_out, attempt.cost) == (900, 60, None)
     assert attempt.latency_ms > 0

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+PREPARATION_VERSION = "1"
+"""Changes with how a photo is brought down to what is sent; stored beside each answer, as the
+prompt's version is, and not part of the task."""
+
 _QUALITIES = (85, 75, 65, 50)
 """A 1024 px photo takes about 200 kB at 85; below 50 a smaller picture shows more."""
 

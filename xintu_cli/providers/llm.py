@@ -24,6 +24,7 @@ from xintu_cli.errors import (
     ProviderUnavailableError,
     RequestFormError,
 )
+from xintu_cli.imaging.encode import PREPARATION_VERSION
 from xintu_cli.interfaces import DecodedPhoto
 from xintu_cli.prompt import PROMPT_VERSION, AskedAgain, Question, question, read_answer
 from xintu_cli.providers.dialect import Dialect, Negotiation
@@ -93,14 +94,12 @@ class LLMClassifier:
         taxonomy: Taxonomy,
         *,
         encoders: CapacityLimiter | None = None,
-        preparation_version: str = "",
     ) -> None:
         """Take a vendor that is open; `encoders` limits the threads that encode JPEGs."""
         self._profile = profile
         self._vendor = vendor
         self._taxonomy = taxonomy
         self._encoders = encoders or CapacityLimiter(os.cpu_count() or 1)
-        self._preparation_version = preparation_version
         self._negotiation = Negotiation(vendor.first_dialect, known=vendor.dialect_known)
         self._questions = {
             off_list: question(taxonomy, language=profile.language, off_list=off_list)
@@ -186,7 +185,7 @@ class LLMClassifier:
                 provider=self._profile.name,
                 model=self._profile.model,
                 prompt_version=PROMPT_VERSION,
-                preparation_version=self._preparation_version,
+                preparation_version=PREPARATION_VERSION,
                 attempts=(self._attempt("ok", started, reply),),
             )
         if reply.cut:

@@ -22,7 +22,6 @@ async def open_provider(
     *,
     concurrency: int,
     encoders: CapacityLimiter | None = None,
-    preparation_version: str = "",
 ) -> AsyncIterator[LLMClassifier]:
     """Open the way to a vendor for up to `concurrency` calls; leaving the block closes it.
 
@@ -33,13 +32,7 @@ async def open_provider(
         _opener, profile.kind, concurrency, limiter=CapacityLimiter(1)
     )
     async with opener(profile) as vendor:
-        yield LLMClassifier(
-            profile,
-            vendor,
-            taxonomy,
-            encoders=encoders,
-            preparation_version=preparation_version,
-        )
+        yield LLMClassifier(profile, vendor, taxonomy, encoders=encoders)
 
 
 def _opener(kind: Kind, concurrency: int) -> _Opener:
