@@ -1,4 +1,4 @@
-# `make` lists what there is. Everything is built in .venv and .cache; `make clean` removes both.
+# `make` lists what there is. What is built lies in .venv and dist; `make clean` removes all of it.
 
 PYTHON ?= python3
 VENV   ?= .venv
