@@ -1,6 +1,7 @@
 """The composition root: settings in, concrete parts out.
 
-The only place that knows which implementation stands behind an interface.
+With `answering`, `cloud` and `sharing` the only place that knows which implementation stands
+behind an interface of a run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The seams: what the pipeline asks of a cache, an index, a backlog, a classifier, a reporter.
 
-Implementations live in `storage`, `providers`, `resilience` and `reporting`; only `bootstrap`
-knows which one a run uses. Methods that are not `async` block: call them in worker threads.
+Implementations live in `storage`, `providers`, `resilience` and `reporting`; which one a run uses
+is the composition root's (`bootstrap`). Methods that are not `async` block: call them in threads.
 """
 
 from __future__ import annotations
