@@ -5,9 +5,15 @@ from __future__ import annotations
 import anyio
 import pytest
 
+from tests.support.virtual_time import VIRTUAL_TIME, Backend
 from xintu_cli.stages.control import Control
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> Backend:
+    return VIRTUAL_TIME
 
 
 async def test_turns_are_taken_one_after_the_other() -> None:

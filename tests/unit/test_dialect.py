@@ -5,9 +5,16 @@ from __future__ import annotations
 import anyio
 import pytest
 
+from tests.support.virtual_time import VIRTUAL_TIME, Backend
 from xintu_cli.providers.dialect import ROOM_TO_THINK, Dialect, Negotiation, Part
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> Backend:
+    return VIRTUAL_TIME
+
 
 ALL = Dialect(frozenset({Part.JSON_SCHEMA, Part.MAX_TOKENS, Part.REASONING_EFFORT}))
 
