@@ -254,6 +254,20 @@ def test_a_folder_that_is_renamed_in_mid_run_is_74_and_loses_nothing(
     check_invariants(finished, rest, home, [folder])
 
 
+@pytest.mark.parametrize("command", ["evaluate", "models train"])
+def test_a_labelled_file_that_never_answers_is_named_and_the_rest_is_judged(
+    home: Home, tmp_path: Path, command: str
+) -> None:
+    folder = tmp_path / "labelled"
+    make_tree(folder, 24, folders=("pets", "foods"))
+    hanging = max(folder.rglob("*.jpg"))
+    env = {**dead_disk_under(hanging, tmp_path), "XINTU_FILE_TIMEOUT_SECONDS": "2"}
+    finished = home.run(*command.split(), folder, env=env)
+    assert finished.exit_code == 3, finished
+    assert "no answer from the disk for 2 s" in finished.stdout + finished.stderr, finished
+    assert hanging.name in finished.stdout + finished.stderr
+
+
 def test_an_empty_mount_point_forgets_nothing(home: Home, photos: Path) -> None:
     home.summary(photos)
     photos.rename(photos.with_name("elsewhere"))

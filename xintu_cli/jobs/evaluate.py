@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import NamedTuple
 
 import anyio
@@ -24,14 +23,13 @@ from xintu_cli.errors import (
 )
 from xintu_cli.imaging.decode import Decoded, decode
 from xintu_cli.imaging.identity import image_hash
-from xintu_cli.imaging.reading import read_photo
 from xintu_cli.interfaces import Classifier
 from xintu_cli.jobs.labelled import LabelledPhoto
 from xintu_cli.jobs.scoring import Judged, Score, score
 from xintu_cli.records import Answer, Attempt, Source
 from xintu_cli.stages.classify import Encoding
 from xintu_cli.stages.control import Control
-from xintu_cli.stages.reading import ReadRules
+from xintu_cli.stages.reading import ReadRules, read_in_time
 
 Advance = Callable[[int, int], None]
 
@@ -157,9 +155,7 @@ async def _ask(
 ) -> None:
     try:
         async with control.preparing:
-            decoded = await to_thread.run_sync(
-                partial(prepare, photo.path, examiner), limiter=control.decoding
-            )
+            decoded = await _prepared(photo.path, examiner, control)
         answer = await examiner.classifier.classify(decoded)
     except BudgetReachedError as error:
         found.stopped = str(error)
@@ -175,17 +171,16 @@ async def _ask(
         found.add(photo, answer)
 
 
-def prepare(path: bytes, examiner: Examiner) -> Decoded:
-    """Read and decode a photo as a run does; blocks. Raises a `PhotoError`."""
-    reading = examiner.reading
-    file = read_photo(
-        path,
-        size_limit_bytes=reading.size_limit_bytes,
-        follow_symlinks=reading.follow_symlinks,
-    )
+async def _prepared(path: bytes, examiner: Examiner, control: Control) -> Decoded:
+    """Read and decode a photo as a run does; raise a `PhotoError`."""
+    file = await read_in_time(path, examiner.reading, control)
     if file is None:
         raise UnreadablePhotoError("it is no photo")
-    decoded = decode(file.data, image_hash=image_hash(file.data), edge=examiner.edge)
+    return await to_thread.run_sync(_decoded, file.data, examiner, limiter=control.decoding)
+
+
+def _decoded(data: bytes, examiner: Examiner) -> Decoded:
+    decoded = decode(data, image_hash=image_hash(data), edge=examiner.edge)
     if examiner.to_send is not None:
         decoded.compact(max_edge=examiner.to_send.max_edge, max_bytes=examiner.to_send.max_bytes)
     return decoded

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
@@ -17,11 +16,11 @@ from anyio import CapacityLimiter, to_thread
 from xintu_cli.errors import PhotoError, UnreadablePhotoError, VanishedPhotoError
 from xintu_cli.imaging.decode import Decoded, decode
 from xintu_cli.imaging.identity import image_hash
-from xintu_cli.imaging.reading import read_photo
+from xintu_cli.imaging.reading import FileBytes
 from xintu_cli.providers.onnx_views import needed_edge
 from xintu_cli.reporting.escape import display_text
 from xintu_cli.stages.control import Control
-from xintu_cli.stages.reading import ReadRules
+from xintu_cli.stages.reading import ReadRules, read_in_time
 
 if TYPE_CHECKING:
     from xintu_cli.providers.onnx_answers import Outputs
@@ -87,8 +86,9 @@ async def look_at(
         for number, lesson in waiting:
             try:
                 async with control.preparing:
+                    file = await read_in_time(lesson.path, reading, control)
                     photo = await to_thread.run_sync(
-                        partial(_decoded, lesson, reading, edge), limiter=control.decoding
+                        _decoded, lesson, file, edge, limiter=control.decoding
                     )
                 seen = await to_thread.run_sync(_predicted, model, photo, limiter=inferring)
             except VanishedPhotoError:
@@ -128,12 +128,7 @@ def _predicted(model: OnnxModel, photo: Decoded) -> Prediction:
     return model.predict(photo.image())
 
 
-def _decoded(lesson: Lesson, reading: ReadRules, edge: int) -> Decoded:
-    file = read_photo(
-        lesson.path,
-        size_limit_bytes=reading.size_limit_bytes,
-        follow_symlinks=reading.follow_symlinks,
-    )
+def _decoded(lesson: Lesson, file: FileBytes | None, edge: int) -> Decoded:
     if file is None:
         raise UnreadablePhotoError("it is no photo")
     found = image_hash(file.data)

@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-import anyio
 from anyio import to_thread
 
 from xintu_cli.errors import UnreadablePhotoError
 from xintu_cli.imaging.decode import decode
 from xintu_cli.imaging.identity import image_hash
-from xintu_cli.imaging.reading import FileBytes, read_photo
+from xintu_cli.imaging.reading import FileBytes
 from xintu_cli.interfaces import DecodedPhoto
 from xintu_cli.records import Photo, Task
 from xintu_cli.stages.control import Control
-from xintu_cli.stages.reading import ReadRules
+from xintu_cli.stages.reading import ReadRules, read_in_time
 
 
 class Changed(NamedTuple):
@@ -52,27 +51,17 @@ async def prepare(task: Task, how: Preparation, control: Control) -> DecodedPhot
     One token covers both hops, so that no more files than tokens are in memory whole.
     """
     async with control.preparing:
-        with anyio.move_on_after(how.rules.timeout_seconds) as patience:
-            file = await to_thread.run_sync(
-                partial(_read_again, task.path, how.rules),
-                abandon_on_cancel=True,
-                limiter=control.reading,
-            )
-        if patience.cancelled_caught:
-            reason = f"no answer from the disk for {how.rules.timeout_seconds:g} s"
-            raise UnreadablePhotoError(reason, lasting=False, root_gone=True)
+        file = await _read_again(task.path, how.rules, control)
         return await to_thread.run_sync(partial(_decode, file, task, how), limiter=control.decoding)
 
 
-def _read_again(path: bytes, rules: ReadRules) -> FileBytes | None:
-    """Read a file that could be read when it was hashed; blocks.
+async def _read_again(path: bytes, rules: ReadRules, control: Control) -> FileBytes | None:
+    """Read a file that could be read when it was hashed.
 
     What is wrong with it now is this file's own, and nothing to be remembered of its image.
     """
     try:
-        return read_photo(
-            path, size_limit_bytes=rules.size_limit_bytes, follow_symlinks=rules.follow_symlinks
-        )
+        return await read_in_time(path, rules, control)
     except UnreadablePhotoError as error:
         raise UnreadablePhotoError(str(error), lasting=False, root_gone=error.root_gone) from error
 

@@ -23,7 +23,7 @@ from xintu_cli.errors import (
     VanishedPhotoError,
 )
 from xintu_cli.imaging.identity import image_hash
-from xintu_cli.imaging.reading import read_photo
+from xintu_cli.imaging.reading import FileBytes, read_photo
 from xintu_cli.records import FileStatus, IndexEntry, Photo
 from xintu_cli.stages.control import LOST_IN_A_ROW, Control
 from xintu_cli.taxonomy import HASH_VERSION
@@ -129,6 +129,26 @@ async def read_all(photos: Sequence[Photo], rules: ReadRules, control: Control) 
     return whole
 
 
+async def read_in_time(path: bytes, rules: ReadRules, control: Control) -> FileBytes | None:
+    """Read one photo in a thread; one that a disk does not answer is given up, with its thread.
+
+    Returns and raises what `imaging.reading.read_photo` does.
+    """
+    read = partial(
+        read_photo,
+        path,
+        size_limit_bytes=rules.size_limit_bytes,
+        follow_symlinks=rules.follow_symlinks,
+    )
+    with anyio.move_on_after(rules.timeout_seconds):
+        return await to_thread.run_sync(read, abandon_on_cancel=True, limiter=control.reading)
+    raise UnreadablePhotoError(_no_answer(rules), lasting=False, root_gone=True)
+
+
+def _no_answer(rules: ReadRules) -> str:
+    return f"no answer from the disk for {rules.timeout_seconds:g} s"
+
+
 async def _finishes(thread: _Thread) -> bool:
     """Wait for a thread as long as it gets on with its files."""
     while not thread.finished.is_set():
@@ -159,7 +179,7 @@ async def _await_slow(thread: _Thread, before: Reading, rules: ReadRules, delive
         await deliver(Reading(entries, vanished, not silent, silent[len(before.silent) :]))
         return
     thread.scope.cancel()
-    reason = f"no answer from the disk for {rules.timeout_seconds:g} s"
+    reason = _no_answer(rules)
     entry = new_entry(stuck, FileStatus.UNREADABLE, reason, hashed_at_ns=NEVER)
     await deliver(Reading([entry], silent=[(stuck.path, reason)]))
 
