@@ -95,6 +95,7 @@ async def test_a_models_name_is_any_text(cache: SqlCache, name: str) -> None:
     assert name == row.model
 
 
+@pytest.mark.may_block_loop("five times as many at once as a run writes")
 async def test_any_number_of_photos_goes_through_one_call(cache: SqlCache) -> None:
     await cache.settle(settlement(*((photo, llm()) for photo in PHOTOS)))
     assert set(PHOTOS) == set(await cache.look_up(TASK, "xintu", PHOTOS))
