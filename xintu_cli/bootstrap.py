@@ -78,7 +78,7 @@ async def open_run(
     workspace: Workspace, roots: Sequence[bytes], reporter: Reporter
 ) -> AsyncIterator[tuple[Parts, Terms, States]]:
     """Put a run together; what was opened is closed on leaving, in the opposite order."""
-    from xintu_cli.sharing import outlasting, share
+    from xintu_cli.sharing import share
 
     settings, taxonomy, control = workspace.settings, workspace.taxonomy, Control()
     run = RunRow(_new_run_id(), socket.gethostname(), __version__, settings.policy)
@@ -90,12 +90,10 @@ async def open_run(
             open_answering(workspace, cloud, lambda: sharing.surroundings, control, reporter.notice)
         )
         tell_of_unserved(workspace, answering, reporter)
-        opened = await stack.enter_async_context(open_shared(workspace))
-        cache = outlasting(opened, sharing, workspace)
+        opening = sharing.opened(open_shared(workspace), workspace)
+        cache = await stack.enter_async_context(opening)
         index = stack.enter_context(open_local(workspace))
         backlog = stack.enter_context(SqliteBacklog(workspace.locations.state))
-        if cloud and not settings.dry_run:
-            stack.enter_context(sharing.renewed(workspace.cache_url))
         reading = read_rules(settings)
         question = Question(taxonomy.task, taxonomy.name, answering.acceptance)
         parts = Parts(

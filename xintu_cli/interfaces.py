@@ -16,6 +16,7 @@ from xintu_cli.records import (
     CachedRow,
     CacheInfo,
     IndexEntry,
+    LeftTo,
     PhotoFacts,
     RunRow,
     RunSummary,
@@ -95,7 +96,13 @@ class Cache(Protocol):
     async def claim(
         self, task: str, hashes: Sequence[str], *, run_id: str, host: str, seconds: float
     ) -> frozenset[str]:
-        """Claim images for `seconds`, taking over expired claims; return those that are ours."""
+        """Claim images for `seconds`, taking over expired claims; return those that are ours.
+
+        Not those that an absence of the database cut off: see `left_to`.
+        """
+
+    async def left_to(self, task: str, hashes: Sequence[str]) -> Mapping[str, LeftTo]:
+        """Return which of these images have run out and are left to their runs all the same."""
 
     async def release(self, task: str, hashes: Sequence[str], *, run_id: str) -> None:
         """Give claims back without an answer."""
@@ -105,6 +112,12 @@ class Cache(Protocol):
 
     async def expired_claims(self) -> int:
         """Count claims that ran out without a result: calls that may have been paid for."""
+
+    async def bury(self, run_id: str) -> int:
+        """Delete every claim of a run that is known to be dead; return how many had no result."""
+
+    async def note_lease(self, seconds: float) -> None:
+        """Let other machines know how long the leases here are; once, before the first claim."""
 
     async def refused(self, task: str, hashes: Sequence[str]) -> Mapping[str, frozenset[str]]:
         """Return, per image, the providers whose refusal is not yet over."""

@@ -39,8 +39,13 @@ class Locations:
 
     @property
     def locks(self) -> Path:
-        """One lock file per (roots, task)."""
+        """One lock file per (roots, task), and one per run that pays for photos."""
         return self.state / "locks"
+
+    @property
+    def absences(self) -> Path:
+        """One note per cache that was away."""
+        return self.state / "absences"
 
     @property
     def models(self) -> Path:

@@ -211,6 +211,16 @@ class Refusal:
 # ---- what the cache takes and gives ----------------------------------------------------------
 
 
+class LeftTo(NamedTuple):
+    """Whose run a claim is left to although it ran out, and until when (the database's UTC).
+
+    That run may hold an answer, paid for, that an absence of the database kept it from storing.
+    """
+
+    host: str
+    until: str
+
+
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """One transaction's worth of news for the cache, all of one run and one task."""

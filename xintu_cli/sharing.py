@@ -5,25 +5,33 @@ In: settings, how long a lease must last. Out: one object that the parts of a ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+)
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from xintu_cli.errors import CacheUnreachableError
 from xintu_cli.interfaces import Leases, Reporter
+from xintu_cli.jobs.living import LivingRuns
 from xintu_cli.records import Attempt, RunRow
 from xintu_cli.reporting.notices import Notice as Wait
 from xintu_cli.reporting.notices import claimed_by_the_dead
 from xintu_cli.reporting.phrases import speaker
 from xintu_cli.resilience.lease import LeaseBook
 from xintu_cli.resilience.renewal import renewed_leases
-from xintu_cli.stages.claiming import ClaimRules
+from xintu_cli.stages.claiming import ClaimRules, nobody_died
 from xintu_cli.stages.control import Control
+from xintu_cli.storage.absence_note import AbsenceNote
 from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.outage import Outage, OutlastingCache
 from xintu_cli.storage.spool import LocalSpool
-from xintu_cli.storage.urls import open_lease_keeper
+from xintu_cli.storage.urls import masked, open_lease_keeper
 from xintu_cli.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -31,6 +39,9 @@ if TYPE_CHECKING:
     from xintu_cli.resilience.compose import Surroundings
 
 
+_LEFT_ALONE_SECONDS = 30.0
+"""For photos that an absence of the database cut off: a machine that outlasted it is back by then,
+and others may take a day."""
 _MOST_CLAIMED = 64
 _CLAIMED_PER_CALL = 4
 """What is sent in a few seconds: the rest is left to other machines, and to those that come after
@@ -55,6 +66,8 @@ class Sharing:
     """Image to the providers that refused it lately; the feeder fills it."""
     abandoned: dict[str, tuple[Attempt, ...]] = field(default_factory=dict)
     """What was sent about images whose classification was cut off."""
+    left_alone_seconds: float = _LEFT_ALONE_SECONDS
+    inherit: Callable[[], Awaitable[int]] = nobody_died
 
     @property
     def leases(self) -> Leases | None:
@@ -63,15 +76,17 @@ class Sharing:
 
     @property
     def claims(self) -> ClaimRules:
-        """How the feeder claims."""
+        """How the feeder claims in the cache that was opened."""
         return ClaimRules(
             self.run.run_id,
             self.run.host,
             needed=self.leases is not None,
             lease_seconds=self.lease_seconds,
             batch=min(_MOST_CLAIMED, _CLAIMED_PER_CALL * self.concurrency),
+            left_alone_seconds=self.left_alone_seconds,
             waiting=self.waiting,
             taken_over=lambda photos: self.say(claimed_by_the_dead(photos)),
+            inherit=self.inherit,
             leases=self.leases,
             refused=self.refused,
         )
@@ -88,12 +103,35 @@ class Sharing:
             notice=self.notice,
         )
 
-    @contextmanager
-    def renewed(self, cache_url: str) -> Iterator[None]:
-        """Keep the claims alive until the block is left."""
+    @asynccontextmanager
+    async def opened(
+        self, opening: AbstractAsyncContextManager[SqlCache], workspace: Workspace
+    ) -> AsyncIterator[OutlastingCache]:
+        """Open the cache as a run uses it: what it cannot take goes to this machine's spool.
+
+        A run that pays keeps its claims alive, and is known to live, until the block is left.
+        """
+        note = AbsenceNote(workspace.locations.absences, masked(workspace.cache_url))
+        async with AsyncExitStack() as stack:
+            try:
+                inner = await stack.enter_async_context(opening)
+            except CacheUnreachableError:
+                note.write()
+                raise
+            spool = LocalSpool(workspace.locations.spool_file, inner.cache_id)
+            cache = OutlastingCache(inner, spool, self.outage, note)
+            if self.lease_seconds and not workspace.settings.dry_run:
+                living = LivingRuns(workspace.locations.locks, inner.cache_id)
+                self.inherit = partial(_inherit, cache, living)
+                stack.enter_context(self._renewed(workspace.cache_url))
+                stack.enter_context(
+                    living.joined(self.run.run_id, may_have_claims=lambda: cache.may_have_claims)
+                )
+            yield cache
+
+    def _renewed(self, cache_url: str) -> AbstractContextManager[None]:
         keeper = partial(open_lease_keeper, cache_url)
-        with renewed_leases(keeper, self.book, run_id=self.run.run_id, seconds=self.lease_seconds):
-            yield
+        return renewed_leases(keeper, self.book, run_id=self.run.run_id, seconds=self.lease_seconds)
 
     def _may_be_sent(self, image_hash: str, /) -> bool:
         """Send nothing whose answer could not be shared: others would pay for it again."""
@@ -121,11 +159,25 @@ def share(
     book = LeaseBook(seconds=lease_seconds)
     concurrency = workspace.settings.concurrency
     return Sharing(
-        run, lease_seconds, concurrency, outage, book, notice, tell_of_wait, reporter.notice
+        run,
+        lease_seconds,
+        concurrency,
+        outage,
+        book,
+        notice,
+        tell_of_wait,
+        reporter.notice,
+        left_alone_seconds=min(_LEFT_ALONE_SECONDS, workspace.settings.max_wait_seconds),
     )
 
 
-def outlasting(cache: SqlCache, sharing: Sharing, workspace: Workspace) -> OutlastingCache:
-    """Return the cache as a run uses it: what it cannot take goes to this machine's spool."""
-    spool = LocalSpool(workspace.locations.spool_file, cache.cache_id)
-    return OutlastingCache(cache, spool, sharing.outage)
+async def _inherit(cache: OutlastingCache, living: LivingRuns) -> int:
+    """Free what dead runs of this machine had claimed; return how many had no result.
+
+    First what they had spooled is written: then no answer to what they claimed is left anywhere.
+    """
+    with living.dead() as dead:
+        if not dead:
+            return 0
+        await cache.spool.replay(cache)
+        return sum([await cache.bury(run_id) for run_id in dead])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ import pytest
 
 from tests.support.command import Finished, Home
 from tests.support.databases import CacheDatabase, MariaDb
-from tests.support.fleet import KEY, count, machine, paid_twice
+from tests.support.fleet import KEY, calls_per_photo, count, machine, paid_twice
 from tests.support.invariants import check_accounts, check_litter, check_streams
+from tests.support.line import Line
 from tests.support.photos import make_tree
 from tests.support.vendor_process import VendorProcess
 
@@ -57,7 +60,10 @@ def spooled(home: Home) -> int:
     if not spool.exists():
         return 0
     with closing(sqlite3.connect(spool)) as connection:
-        (waiting,) = connection.execute("SELECT COUNT(*) FROM spooled").fetchone()
+        try:
+            (waiting,) = connection.execute("SELECT COUNT(*) FROM spooled").fetchone()
+        except sqlite3.OperationalError:  # it is just being made
+            return 0
     return int(waiting)
 
 
@@ -131,3 +137,153 @@ def test_d2_answers_outlive_a_database_that_stays_away(
         assert vendor.summary()["requests"] == PHOTOS
     assert count(mysql_database, "classification") == PHOTOS
     assert spooled(home) == 0
+
+
+# ---- two machines ----------------------------------------------------------------------------
+
+LEASE = {"lease_seconds": "2"}
+BRIEF = {"max_wait_seconds": "1"}
+LONG = {"max_wait_seconds": "60"}
+
+
+def pair(
+    place: Path, database: CacheDatabase, vendor: VendorProcess, **settings: dict[str, str]
+) -> list[Home]:
+    """Make two machines over one cache: `a` and `b`, each with settings of its own."""
+    return [
+        machine(place / name, database, vendor, **LEASE, **more) for name, more in settings.items()
+    ]
+
+
+def check_paid_once(database: CacheDatabase, vendor: VendorProcess, homes: list[Home]) -> None:
+    """Check that every photo was paid for once, and that every answer is where it belongs."""
+    assert set(calls_per_photo(vendor).values()) == {1}
+    assert vendor.summary()["requests"] == PHOTOS == count(database, "classification")
+    assert count(database, "claim") == 0
+    assert [spooled(home) for home in homes] == [0, 0]
+
+
+@pytest.mark.parametrize("moment", [2, 20])
+@pytest.mark.row("D2")
+def test_d2_answers_of_a_machine_that_is_late_to_return_are_paid_for_by_nobody_else(
+    tmp_path: Path, photos: Path, server: MariaDb, mysql_database: CacheDatabase, moment: int
+) -> None:
+    with VendorProcess(LATENCY) as vendor:
+        homes = late, early = pair(tmp_path, mysql_database, vendor, a=BRIEF, b=BRIEF)
+        with late.start("classify", photos, *CLASSIFY) as running:
+            vendor.wait_for(moment)
+            server.kill()
+            assert running.finish().exit_code == 75
+        sent = vendor.summary()["requests"]
+        assert spooled(late) > 0
+        server.start()
+        # It waits for the leases to run out, and a moment more.
+        first = early.run("classify", photos, *CLASSIFY)
+        check(first, early)
+        assert first.exit_code == 4, first
+        assert "may hold the answer" in first.stderr
+        assert first.json()["llm"] + first.json()["pending"] + first.json()["cached"] == PHOTOS
+        back = late.run("classify", photos, *CLASSIFY)
+        assert back.exit_code == 0, back
+        check(back, late)
+        assert back.json()["llm"] < PHOTOS - sent
+        last = early.run("classify", photos, *CLASSIFY)
+        assert (last.exit_code, last.json()["cached"]) == (0, PHOTOS), last
+        check_paid_once(mysql_database, vendor, homes)
+
+
+@pytest.mark.row("D2")
+def test_d2_who_is_back_first_pays_for_nothing_that_the_other_has_the_answers_of(
+    tmp_path: Path, photos: Path, server: MariaDb, mysql_database: CacheDatabase
+) -> None:
+    """One machine outlasts the absence, and is stopped before it sees that it is over."""
+    with VendorProcess(LATENCY) as vendor:
+        homes = slow, quick = pair(tmp_path, mysql_database, vendor, a=LONG, b=BRIEF)
+        with slow.start("classify", photos, *CLASSIFY) as running:
+            vendor.wait_for(PHOTOS // 2)
+            server.kill()
+            running.wait_until(lambda: spooled(slow) > 0)
+            running.send_signal(signal.SIGSTOP)
+            server.start()
+            first = quick.run("classify", photos, *CLASSIFY)
+            running.send_signal(signal.SIGCONT)
+            assert first.exit_code == 4, first
+            check(first, quick)
+            finished = running.finish()
+        assert finished.exit_code == 0, finished
+        check(finished, slow)
+        last = quick.run("classify", photos, *CLASSIFY)
+        assert (last.exit_code, last.json()["cached"]) == (0, PHOTOS), last
+        check_paid_once(mysql_database, vendor, homes)
+
+
+@pytest.mark.row("D2")
+def test_d2_two_machines_that_outlast_a_database_away_for_longer_than_their_leases_pay_once(
+    tmp_path: Path, photos: Path, server: MariaDb, mysql_database: CacheDatabase
+) -> None:
+    with VendorProcess(LATENCY) as vendor:
+        homes = pair(tmp_path, mysql_database, vendor, a=LONG, b=LONG)
+        with (
+            homes[0].start("classify", photos, *CLASSIFY) as one,
+            homes[1].start("classify", photos, *CLASSIFY) as two,
+        ):
+            vendor.wait_for(PHOTOS // 2)
+            server.kill()
+            for running in (one, two):
+                running.wait_for_line("Nothing is sent meanwhile")
+            one.pause(2.5)
+            server.start()
+            ends = [running.finish() for running in (one, two)]
+        for home, finished in zip(homes, ends, strict=True):
+            assert finished.exit_code == 0, finished
+            check(finished, home)
+        check_paid_once(mysql_database, vendor, homes)
+
+
+@pytest.mark.row("D2")
+def test_d2_an_absence_that_only_the_machines_saw_counts_as_well(
+    tmp_path: Path, photos: Path, mariadb: MariaDb, mysql_database: CacheDatabase
+) -> None:
+    """The server was up all the time; the line to it was cut, and one machine gave up."""
+    with VendorProcess(LATENCY) as vendor, Line(mariadb.port) as line:
+        url = mysql_database.url.replace(f":{mariadb.port}/", f":{line.port}/")
+        behind = replace(mysql_database, url=url)
+        homes = late, patient = pair(tmp_path, behind, vendor, a=BRIEF, b=LONG)
+        with patient.start("classify", photos, *CLASSIFY) as waiting:
+            with late.start("classify", photos, *CLASSIFY) as running:
+                vendor.wait_for(PHOTOS // 2)
+                line.cut()
+                assert running.finish().exit_code == 75
+            waiting.wait_for_line("Nothing is sent meanwhile")
+            waiting.pause(2.5)
+            line.mend()
+            waiting.wait_for_line("the cache is back")
+            assert spooled(late) > 0
+            # With thirty seconds to spare: the other one is back before they are over.
+            assert late.run("classify", photos, *CLASSIFY).exit_code in (0, 4)
+            finished = waiting.finish()
+        assert finished.exit_code == 0, finished
+        check(finished, patient)
+        check_paid_once(mysql_database, vendor, homes)
+
+
+@pytest.mark.row("D2")
+def test_d2_a_later_run_knows_of_an_absence_that_an_earlier_one_gave_up_in(
+    tmp_path: Path, photos: Path, mariadb: MariaDb, mysql_database: CacheDatabase
+) -> None:
+    with VendorProcess(LATENCY) as vendor, Line(mariadb.port) as line:
+        url = mysql_database.url.replace(f":{mariadb.port}/", f":{line.port}/")
+        behind = replace(mysql_database, url=url)
+        homes = late, early = pair(tmp_path, behind, vendor, a=BRIEF, b=BRIEF)
+        with late.start("classify", photos, *CLASSIFY) as running:
+            vendor.wait_for(PHOTOS // 2)
+            line.cut()
+            assert running.finish().exit_code == 75
+        assert early.run("classify", photos, *CLASSIFY).exit_code == 75
+        line.mend()
+        first = early.run("classify", photos, *CLASSIFY)
+        assert first.exit_code == 4, first
+        check(first, early)
+        for home in homes:
+            assert home.run("classify", photos, *CLASSIFY).exit_code == 0
+        check_paid_once(mysql_database, vendor, homes)

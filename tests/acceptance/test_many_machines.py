@@ -20,7 +20,7 @@ import pytest
 from tests.support.command import Finished, Home, Running
 from tests.support.databases import CacheDatabase
 from tests.support.fleet import KEY, count, machine, paid_twice
-from tests.support.invariants import check_accounts, check_streams
+from tests.support.invariants import check_accounts, check_litter, check_streams
 from tests.support.photos import make_tree
 from tests.support.vendor_process import VendorProcess
 
@@ -155,6 +155,30 @@ def test_d17_f5_runs_killed_at_random_lose_nothing_and_pay_at_most_for_what_was_
     assert count(database, "classification") == PHOTOS
     log = database.fetch("SELECT COUNT(*) FROM request_log WHERE outcome = 'ok'")
     assert PHOTOS <= log[0][0] <= asked
+
+
+@pytest.mark.row("D17")
+def test_d17_a_machine_knows_its_own_dead_at_once(
+    tmp_path: Path, albums: list[Path], database: CacheDatabase
+) -> None:
+    """With a lease of a day: neither the next run nor one that goes on has to wait for its end."""
+    with VendorProcess(LATENCY) as vendor:
+        home = machine(tmp_path / "a", database, vendor, lease_seconds="86400")
+        with start(home, albums[0]) as killed:
+            vendor.wait_for(PHOTOS // 4)
+            killed.send_signal(signal.SIGKILL)
+        with start(home, albums[0]) as killed:
+            killed.wait_for_line("claimed by a run that died")
+            vendor.wait_for(PHOTOS // 2)
+            killed.send_signal(signal.SIGKILL)
+        with start(home, albums[0]) as killed, start(home, albums[1]) as other:
+            vendor.wait_for(3 * PHOTOS // 4)
+            killed.send_signal(signal.SIGKILL)
+            check_end(other.finish(PATIENCE_SECONDS))
+        assert paid_twice(vendor) <= 3 * IN_FLIGHT
+        check_end(home.run("classify", albums[0], *CLASSIFY))
+    check_cache(database)
+    check_litter(home)
 
 
 @pytest.mark.row("E5")

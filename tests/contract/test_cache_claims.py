@@ -20,8 +20,11 @@ from tests.support.settlements import (
     llm,
     settlement,
 )
+from xintu_cli.records import RunRow
+from xintu_cli.routing import Policy
 from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.urls import open_cache, open_lease_keeper
+from xintu_cli.storage.verbs.clock import later
 
 pytestmark = pytest.mark.anyio
 
@@ -141,3 +144,115 @@ async def test_two_runs_that_claim_at_once_never_share_a_photo(database: CacheDa
             group.start_soon(take, one, RUN)
             group.start_soon(take, two, OTHER_RUN)
     assert 640 == sum(map(len, ours)) == len(set().union(*ours))
+
+
+# ---- cut off by an absence of the database -----------------------------------------------------
+
+
+async def begin(cache: SqlCache, run: str) -> None:
+    await cache.start_run(RunRow(run, "anna", "0", Policy.CLOUD))
+
+
+def move(database: CacheDatabase, table: str, column: str, seconds: int) -> None:
+    """Move a moment of every row of a table."""
+    for key, moment in database.fetch(f"SELECT {KEYS[table]}, {column} FROM {table}"):
+        then = datetime.fromisoformat(str(moment)) + timedelta(seconds=seconds)
+        text = then.isoformat(" ", "milliseconds")
+        database.fetch(f"UPDATE {table} SET {column} = '{text}' WHERE {KEYS[table]} = '{key}'")
+
+
+KEYS = {"claim": "image_hash", "run": "run_id"}
+
+
+@pytest.fixture
+async def cut_off(cache: SqlCache, database: CacheDatabase) -> SqlCache:
+    """Return a cache with a claim of a second that ran out, of a run that began an hour ago.
+
+    If there is a server, it had been up for longer than the claim.
+    """
+    if database.kind == "mysql":
+        [(_, uptime)] = database.fetch("SHOW GLOBAL STATUS LIKE 'Uptime'")
+        database.fetch(f"SELECT SLEEP({max(0, 6 - int(uptime))})")
+    await begin(cache, RUN)
+    await cache.note_lease(1)
+    assert {CAT} == await claim(cache, [CAT], RUN, seconds=1)
+    move(database, "run", "started_at", -3600)
+    move(database, "claim", "expires_at", -2)
+    return cache
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["lasts", "is over"])
+async def test_what_an_absence_cut_off_is_left_to_its_run(cut_off: SqlCache, ended: bool) -> None:
+    cache = cut_off
+    assert await cache.expired_claims() == 1
+    back_at: list[str] = []
+
+    def saw(now: str) -> str:
+        back_at.append(now)
+        return back_at[0] if ended else now
+
+    cache.saw = saw
+    assert {DOG} == await claim(cache, [CAT, DOG], OTHER_RUN)
+    assert await cache.expired_claims() == 0
+    left = await cache.left_to(TASK, [CAT, DOG, BIRD])
+    assert {image: to.host for image, to in left.items()} == {CAT: "here"}
+    assert left[CAT].until > back_at[0]
+    # Its own run may go on with it.
+    assert {CAT} == await claim(cache, [CAT], RUN)
+    assert await cache.left_to(TASK, [CAT]) == {}
+
+
+async def test_what_ran_out_while_the_database_was_well_is_taken_over(cut_off: SqlCache) -> None:
+    """The database was away for the last time before the claim was last renewed."""
+    cut_off.saw = lambda now: later(now, seconds=-120)
+    assert {CAT} == await claim(cut_off, [CAT], OTHER_RUN)
+
+
+async def test_the_longest_lease_of_any_machine_counts(cut_off: SqlCache) -> None:
+    """A claim of such a run may have been renewed for the last time long before it ran out."""
+    cut_off.saw = lambda now: later(now, seconds=-120)
+    await cut_off.note_lease(3600)
+    await cut_off.note_lease(10)
+    assert {CAT} == set(await cut_off.left_to(TASK, [CAT]))
+    assert set() == await claim(cut_off, [CAT], OTHER_RUN)
+
+
+async def test_a_note_of_leases_that_is_no_number_is_none(
+    cut_off: SqlCache, database: CacheDatabase
+) -> None:
+    database.fetch("UPDATE meta SET value = 'long' WHERE name = 'longest_lease_seconds'")
+    assert {CAT} == await claim(cut_off, [CAT], OTHER_RUN)
+    await cut_off.note_lease(60.5)
+    note = "SELECT value FROM meta WHERE name = 'longest_lease_seconds'"
+    assert database.fetch(note) == [("60.5",)]
+
+
+async def test_a_server_that_was_started_since_is_witness_enough(
+    mysql_database: CacheDatabase, mysql_cache: SqlCache
+) -> None:
+    cache = mysql_cache
+    await begin(cache, RUN)
+    await cache.note_lease(60)
+    assert {CAT, DOG} == await claim(cache, [CAT, DOG], RUN)
+    [(_, uptime)] = mysql_database.fetch("SHOW GLOBAL STATUS LIKE 'Uptime'")
+    move(mysql_database, "claim", "expires_at", -62 - int(uptime))
+    move(mysql_database, "run", "started_at", -3600 - int(uptime))
+    assert set() == await claim(cache, [CAT, DOG], OTHER_RUN)
+    assert {CAT, DOG} == set(await cache.left_to(TASK, [CAT, DOG]))
+    assert await cache.expired_claims() == 0
+
+
+async def test_an_answer_that_comes_late_after_all_ends_the_claim(cut_off: SqlCache) -> None:
+    cut_off.saw = lambda now: now
+    await cut_off.settle(settlement((CAT, llm())))
+    assert await cut_off.left_to(TASK, [CAT]) == {}
+    assert {CAT} == set(await cut_off.look_up(TASK, "xintu", [CAT]))
+
+
+async def test_the_claims_of_a_run_that_is_known_to_be_dead_end_at_once(cache: SqlCache) -> None:
+    await claim(cache, [CAT, DOG], RUN)
+    await claim(cache, [BIRD], OTHER_RUN)
+    await cache.settle(settlement((CAT, llm()), has_claims=False))
+    assert await cache.bury(RUN) == 1, "of the other one there is an answer"
+    assert await cache.bury(RUN) == 0
+    assert {CAT, DOG} == await claim(cache, [CAT, DOG, BIRD], "c" * 32)

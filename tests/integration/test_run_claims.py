@@ -18,9 +18,10 @@ from tests.support.runs import FaultyCache, Lab, Oracle, counts, hash_of, open_l
 from xintu_cli import pipeline
 from xintu_cli.errors import LeaseLostError, ModelFileError
 from xintu_cli.interfaces import DecodedPhoto
-from xintu_cli.records import Answer, Refusal, Settlement
+from xintu_cli.records import Answer, Refusal, RunRow, Settlement
 from xintu_cli.resilience.lease import LeaseBook, Leased
 from xintu_cli.resilience.renewal import renewed_leases
+from xintu_cli.routing import Policy
 from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.urls import open_lease_keeper
 
@@ -208,6 +209,73 @@ async def test_photos_of_a_run_that_died_while_it_was_waited_for_are_told(
         await pipeline.run(replace(parts, claims=rules))
         assert counts(parts.tally.summary("done", 0, 1.0)) == {"found": 1, "llm": 1}
     assert told == ([1] if died else [])
+
+
+# ---- left to its run -------------------------------------------------------------------------
+
+
+async def cut_off(lab: Lab, photo: Path) -> None:
+    """Claim a photo for a run of another machine, and let that run out while it cannot renew."""
+    await lab.cache.start_run(RunRow(OTHER, "anna", "0", Policy.CLOUD))
+    await lab.cache.note_lease(LEASE)
+    await lab.cache.claim(
+        lab.taxonomy.task, [hash_of(photo)], run_id=OTHER, host="anna", seconds=-1
+    )
+    lab.execute("UPDATE run SET started_at = '2020-01-01 00:00:00.000'")
+    lab.cache.saw = lambda now: now
+
+
+async def test_a_photo_whose_answer_another_machine_may_bring_is_pending_and_says_so(
+    lab: Lab, photo: Path
+) -> None:
+    await cut_off(lab, photo)
+    oracle = Oracle()
+    make_tree(photo.parent, 3)
+    async with lab.parts(photo.parent, classifier=oracle, claims=True) as parts:
+        rules = replace(parts.claims, left_alone_seconds=0.05)
+        await pipeline.run(replace(parts, claims=rules))
+        summary = parts.tally.summary("partial", 4, 1.0)
+    assert counts(summary) == {"found": 4, "llm": 3, "pending": 1}
+    assert hash_of(photo) not in oracle.asked
+    assert "a run on anna may hold the answer" in summary.pending_reason
+    assert lab.rows("SELECT owner FROM claim") == [(OTHER,)]
+
+
+async def test_an_answer_that_is_brought_while_it_is_waited_for_is_a_hit(
+    lab: Lab, photo: Path
+) -> None:
+    await cut_off(lab, photo)
+    lab.cache = cache = FaultyCache(lab.cache)
+    cache.saw = lambda now: now
+
+    async def bring() -> None:
+        while cache.calls["claim"] < 3:
+            await cache.news.wait()
+        brought = Settlement(OTHER, lab.taxonomy.task, answers=((hash_of(photo), answer()),))
+        await cache.settle(brought)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bring)
+        summary = await lab.run(photo.parent, classifier=Oracle(), claims=True)
+    assert counts(summary) == {"found": 1, "cached": 1}
+    assert lab.rows("SELECT * FROM claim") == []
+
+
+async def test_photos_of_a_run_of_this_machine_that_dies_meanwhile_are_inherited_at_once(
+    lab: Lab, photo: Path
+) -> None:
+    hashes, task = [hash_of(photo)], lab.taxonomy.task
+    await lab.cache.claim(task, hashes, run_id=OTHER, host="here", seconds=3600)
+    told: list[int] = []
+
+    async def inherit() -> int:
+        return await lab.cache.bury(OTHER)
+
+    async with lab.parts(photo.parent, classifier=Oracle(), claims=True) as parts:
+        rules = replace(parts.claims, inherit=inherit, taken_over=told.append)
+        await pipeline.run(replace(parts, claims=rules))
+        assert counts(parts.tally.summary("done", 0, 1.0)) == {"found": 1, "llm": 1}
+    assert told == [1]
 
 
 async def test_what_was_sent_before_a_claim_was_lost_is_logged_and_its_refusal_remembered(

@@ -16,6 +16,7 @@ from tests.support.settlements import RUN, TASK, llm, photo, settlement
 from xintu_cli.errors import CacheUnreachableError
 from xintu_cli.records import RunRow, RunSummary
 from xintu_cli.routing import Policy
+from xintu_cli.storage.absence_note import AbsenceNote
 from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.outage import Outage, OutlastingCache
 from xintu_cli.storage.script import Connector, T, Verb
@@ -67,6 +68,13 @@ class Lab:
     real: SqlCache
     notices: list[str]
     hurry: list[bool] = field(default_factory=list)
+    note: AbsenceNote | None = None
+
+    def next_run(self) -> OutlastingCache:
+        """Return the cache as this machine's next run has it."""
+        outage = Outage(patience_seconds=30.0, notice=self.notices.append, hurried=lambda: False)
+        inner = SqlCache(self.line, self.real.cache_id)
+        return OutlastingCache(inner, self.spool, outage, self.note)
 
 
 @pytest.fixture
@@ -77,8 +85,9 @@ async def lab(database: CacheDatabase, tmp_path: Path) -> AsyncIterator[Lab]:
         line = Line(real.connector)
         spool = LocalSpool(tmp_path / "spool.db", real.cache_id)
         outage = Outage(patience_seconds=30.0, notice=notices.append, hurried=lambda: bool(hurry))
-        cache = OutlastingCache(SqlCache(line, real.cache_id), spool, outage)
-        yield Lab(cache, line, spool, outage, real, notices, hurry)
+        note = AbsenceNote(tmp_path / "absences", database.url)
+        cache = OutlastingCache(SqlCache(line, real.cache_id), spool, outage, note)
+        yield Lab(cache, line, spool, outage, real, notices, hurry, note)
 
 
 async def begin(lab: Lab) -> None:
@@ -171,6 +180,74 @@ async def test_a_run_that_ends_gives_all_its_claims_back(lab: Lab) -> None:
     assert await lab.cache.claim(TASK, [photo(1)], run_id=RUN, host="here", seconds=600)
     await lab.cache.finish_run(finished())
     assert (await lab.real.info()).rows["claim"] == 0
+
+
+NOW = "2026-05-04 12:00:00.000"
+
+
+async def test_a_run_sees_an_absence_and_leaves_word_of_it(lab: Lab) -> None:
+    assert lab.note is not None
+    await begin(lab)
+    assert (lab.outage.saw(NOW), lab.note.read()) == ("", None)
+    lab.line.is_cut = True
+    await lab.cache.settle(settlement((photo(1), llm())))
+    assert (lab.outage.saw(NOW), lab.note.read()) == (NOW, "")
+    lab.line.is_cut = False
+    await lab.cache.look_up(TASK, "xintu", [photo(1)])
+    back_at = lab.outage.saw(NOW)
+    assert back_at > NOW, "the database's own clock"
+    assert lab.note.read() == back_at
+    following = lab.next_run()
+    await following.start_run(RunRow("b" * 32, "here", "0", Policy.CLOUD))
+    assert following.saw(NOW) == back_at
+
+
+async def test_an_absence_that_a_run_did_not_see_the_end_of_ended_when_the_next_one_began(
+    lab: Lab,
+) -> None:
+    assert lab.note is not None
+    lab.note.write()
+    await begin(lab)
+    assert lab.outage.saw(NOW) > NOW
+    assert lab.note.read() == lab.outage.saw(NOW)
+
+
+async def test_an_absence_of_long_ago_is_forgotten(lab: Lab) -> None:
+    assert lab.note is not None
+    lab.note.write("2020-01-01 00:00:00.000")
+    await begin(lab)
+    assert (lab.outage.saw(NOW), lab.note.read()) == ("", None)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"back_at": "soon"}', '{"back_at": 7}'])
+async def test_a_note_that_says_nothing_sensible_is_one_of_an_absence(lab: Lab, text: str) -> None:
+    assert lab.note is not None
+    lab.note.write()
+    [file] = (lab.spool.path.parent / "absences").iterdir()
+    file.write_text(text)
+    assert lab.note.read() == ""
+
+
+async def test_a_note_that_cannot_be_written_is_none(tmp_path: Path) -> None:
+    (tmp_path / "absences").write_bytes(b"")
+    note = AbsenceNote(tmp_path / "absences", "mysql://db.lan/xintu")
+    note.write()
+    note.remove()
+    assert note.read() == "", "who cannot tell is careful"
+
+
+async def test_a_run_has_claims_from_its_beginning_to_an_end_that_gives_them_back(
+    lab: Lab,
+) -> None:
+    moments = [lab.cache.may_have_claims]
+    await begin(lab)
+    moments.append(lab.cache.may_have_claims)
+    lab.line.is_cut = True
+    lab.hurry.append(True)
+    with pytest.raises(CacheUnreachableError):
+        await lab.cache.finish_run(finished())
+    moments.append(lab.cache.may_have_claims)
+    assert moments == [False, True, False], "the spool will give them back"
 
 
 @pytest.mark.row("D7")

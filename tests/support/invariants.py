@@ -25,7 +25,7 @@ STATUSES = {"done", "partial", "budget", "interrupted", "failed"}
 # What xintu keeps in its state directory, SQLite's companions included; anything else is litter.
 _STATE = re.compile(
     r"(config\.toml|consent\.json|(cache|index|spool|descriptions)\.db(-wal|-shm|-journal)?"
-    r"|locks|locks/.+\.lock|models|models/.+|heads(/[^/.]+-[0-9a-f]{8}){0,2}"
+    r"|locks|locks/[0-9a-f]{16}\.lock|absences(/[0-9a-f]{16}\.json)?|models|models/.+|heads(/[^/.]+-[0-9a-f]{8}){0,2}"
     r"|heads(/[^/]+){2}/(in-use\.json|[0-9-]{11}[0-9a-f]{12}(/head\.(json|npz))?))\Z"
 )
 _TEMPORARY = re.compile(r"\.(tmp|part)|^\.xintu")

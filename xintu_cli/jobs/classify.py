@@ -23,6 +23,7 @@ from xintu_cli.jobs.tidying import forget_gone
 from xintu_cli.records import RunRow, RunSummary
 from xintu_cli.reporting.notices import Notice, claimed_by_the_dead
 from xintu_cli.reporting.phrases import speaker
+from xintu_cli.stages.claiming import Claims
 from xintu_cli.stages.control import Control
 from xintu_cli.stages.roots import outermost
 from xintu_cli.stages.walk import WalkPlan, left_out_of, refuse_lost_root
@@ -91,7 +92,7 @@ async def classify(
 
 async def _tell_of_dead_runs(parts: pipeline.Parts) -> None:
     """Say how many photos were being paid for by runs that ended without a word."""
-    lost = await parts.store.cache.expired_claims() if parts.claims.needed else 0
+    lost = await Claims(parts.claims, parts.shelves).begin()
     if lost:
         parts.reporter.notice(claimed_by_the_dead(lost))
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import anyio
 
 from xintu_cli.interfaces import Leases
 from xintu_cli.records import Task
 from xintu_cli.stages.lookup import Shelves
+
+
+async def nobody_died() -> int:
+    """Inherit nothing."""
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +30,14 @@ class ClaimRules:
     batch: int = 64
     """Tasks to claim at once: what the workers send in a few seconds, so that a run that
     dies holds up little."""
+    left_alone_seconds: float = 30.0
+    """How long to wait, with nothing else to do, for photos that are left to their runs."""
     waiting: Callable[[], None] = lambda: None
     """Called once a run that has nothing else to do has waited a while for another one's photos."""
     taken_over: Callable[[int], None] = lambda _photos: None
     """Told how many photos another run had claimed, and died before it had their answers."""
+    inherit: Callable[[], Awaitable[int]] = nobody_died
+    """Frees what dead runs of this machine had claimed; returns how many had no result."""
     leases: Leases | None = None
     refused: dict[str, frozenset[str]] = field(default_factory=dict)
     """Filled here: image to the providers that refused it lately."""
@@ -44,6 +55,8 @@ class Claims:
     shelves: Shelves
     elsewhere: set[str] = field(default_factory=set)
     """Images that another run had claimed when they were last looked at."""
+    _patience: list[float] = field(default_factory=list)
+    """Until when photos that are left to their runs are waited for; empty: there are none."""
 
     async def take(self, tasks: Sequence[Task]) -> Sequence[str]:
         """Return the images this run may pay for, in their order; the rest another run has."""
@@ -80,6 +93,42 @@ class Claims:
         if not images:
             return frozenset()
         return await self.shelves.cache.run_out(self._task, sorted(images))
+
+    async def begin(self) -> int:
+        """Get ready to claim; return how many photos runs that died have left behind."""
+        rules, cache = self.rules, self.shelves.cache
+        if not rules.needed:
+            return 0
+        await cache.note_lease(rules.lease_seconds)
+        return await rules.inherit() + await cache.expired_claims()
+
+    async def given_up(self, images: Sequence[str]) -> Mapping[str, str]:
+        """Tell which images of other runs are not waited for any longer, and why.
+
+        Asked while there is nothing else to do. A run of this machine that died meanwhile is
+        inherited from; what an absence of the database cut off is waited for a little.
+        """
+        if not images:
+            return {}
+        if inherited := await self.rules.inherit():
+            self.rules.taken_over(inherited)
+        left = await self.shelves.cache.left_to(self._task, images)
+        if not left:
+            return {}
+        now = anyio.current_time()
+        if not self._patience:
+            self._patience.append(now + self.rules.left_alone_seconds)
+        if now < self._patience[0]:
+            return {}
+        return {
+            image: f"a run on {host} may hold the answer, paid for while the cache was away: "
+            f"run xintu there, or again here after {until[:16]} UTC"
+            for image, (host, until) in left.items()
+        }
+
+    def busy(self) -> None:
+        """Note that there is something else to do than wait."""
+        self._patience.clear()
 
     async def let_go(self, image_hash: str) -> None:
         """Give a claim back at once: whoever else has a file of this image need not wait."""

@@ -61,13 +61,15 @@ async def feed(
                         asked.add(image)
                     await _send(at_hand[image], tasks, outcomes, control)
                     del at_hand[image]
+                is_idle = len(at_hand) == len(taken) > 0 == control.in_flight
+                patient = not (is_idle and control.look_up_complete)
+                await _give_up(at_hand, claims, outcomes, patient=patient)
                 theirs = list(at_hand.values())
                 if theirs:
                     await to_thread.run_sync(backlog.give_back, theirs, limiter=control.disk)
-            if taken and len(theirs) == len(taken) and control.in_flight == 0:
-                in_vain += 1
-                if in_vain == _LOOKS_IN_VAIN:
-                    claims.rules.waiting()
+            in_vain += is_idle
+            if is_idle and in_vain == _LOOKS_IN_VAIN:
+                claims.rules.waiting()
             if len(theirs) == len(taken):
                 with anyio.move_on_after(claims.rules.look_again_seconds if taken else None):
                     await news.wait()
@@ -119,6 +121,24 @@ async def _answered_meanwhile(
             await outcomes.send(
                 AnsweredElsewhere(task, ruling.row.category, ruling.row.source, provisional=False)
             )
+
+
+async def _give_up(
+    at_hand: dict[str, Task],
+    claims: Claims,
+    outcomes: MemoryObjectSendStream[Outcome],
+    *,
+    patient: bool,
+) -> None:
+    """Leave to a later run what other runs may bring the answers of, however long that takes.
+
+    Only with nothing else to do: else one is `patient`.
+    """
+    given_up = {} if patient else await claims.given_up(list(at_hand))
+    if patient:
+        claims.busy()
+    for image, reason in given_up.items():
+        await outcomes.send(Pending(at_hand.pop(image), reason))
 
 
 async def _leave(

@@ -9,6 +9,7 @@ from xintu_cli.records import (
     CachedAnswer,
     CachedRow,
     CacheInfo,
+    LeftTo,
     RunRow,
     RunSummary,
     Settlement,
@@ -20,6 +21,7 @@ from xintu_cli.storage.privacy import described, only_answers, without_descripti
 from xintu_cli.storage.schema import CLASSIFICATION_KEY, TABLES
 from xintu_cli.storage.script import Connector, Script, Statement
 from xintu_cli.storage.verbs import claiming, clock, labelling, reading, running, settling
+from xintu_cli.storage.verbs.absences import Witness, saw_none
 
 
 class SqlCache:
@@ -34,6 +36,8 @@ class SqlCache:
         self.connector = connector
         self.cache_id = cache_id
         self.descriptions = descriptions
+        self.saw: Witness = saw_none
+        """What this machine knows of the database's absences."""
 
     @property
     def url(self) -> str:
@@ -73,8 +77,16 @@ class SqlCache:
     ) -> frozenset[str]:
         """Claim images for `seconds`, taking over expired claims; return those that are ours."""
         return await self.connector.write(
-            lambda dialect: claiming.claim(dialect, task, hashes, run_id, host, seconds),
+            lambda dialect: claiming.claim(
+                dialect, task, hashes, run_id, host, seconds, saw=self.saw
+            ),
             doing="claim photos in",
+        )
+
+    async def left_to(self, task: str, hashes: Sequence[str]) -> Mapping[str, LeftTo]:
+        """Return which of these images have run out and are left to their runs all the same."""
+        return await self.connector.read(
+            lambda dialect: claiming.left_to(dialect, task, hashes, self.saw), doing="read from"
         )
 
     async def release(self, task: str, hashes: Sequence[str], *, run_id: str) -> None:
@@ -92,7 +104,21 @@ class SqlCache:
 
     async def expired_claims(self) -> int:
         """Count claims that ran out without a result: calls that may have been paid for."""
-        return await self.connector.read(claiming.expired_claims, doing="read from")
+        return await self.connector.read(
+            lambda dialect: claiming.expired_claims(dialect, self.saw), doing="read from"
+        )
+
+    async def bury(self, run_id: str) -> int:
+        """Delete every claim of a run that is known to be dead; return how many had no result."""
+        return await self.connector.write(
+            lambda dialect: claiming.bury(dialect, run_id), doing="release photos in"
+        )
+
+    async def note_lease(self, seconds: float) -> None:
+        """Let other machines know how long the leases here are."""
+        await self.connector.write(
+            lambda dialect: claiming.note_lease(dialect, seconds), doing="write to"
+        )
 
     async def refused(self, task: str, hashes: Sequence[str]) -> Mapping[str, frozenset[str]]:
         """Return, per image, the providers whose refusal is not yet over."""

@@ -24,6 +24,10 @@ class Dialect(Protocol):
         """A query for the database's UTC time, `YYYY-MM-DD HH:MM:SS.mmm`."""
 
     @property
+    def uptime(self) -> str:
+        """A query for (name, seconds since the server was started); "" where there is none."""
+
+    @property
     def size(self) -> str:
         """A query for the database's size in bytes."""
 
@@ -57,6 +61,7 @@ class SqliteDialect:
 
     name = "sqlite"
     clock = "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')"
+    uptime = ""
     size = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
 
     def one_of(self, column: str, values: Sequence[Any]) -> tuple[str, Sequence[Any]]:
@@ -100,6 +105,7 @@ class MysqlDialect:
 
     name = "mysql"
     clock = "SELECT CAST(UTC_TIMESTAMP(3) AS CHAR)"
+    uptime = "SHOW GLOBAL STATUS LIKE 'Uptime'"
     size = (
         "SELECT SUM(data_length + index_length) FROM information_schema.tables"
         " WHERE table_schema = DATABASE()"

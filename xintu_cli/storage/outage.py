@@ -17,8 +17,11 @@ from anyio import CapacityLimiter, Lock, to_thread
 from xintu_cli.errors import CacheUnreachableError
 from xintu_cli.interfaces import Spool
 from xintu_cli.records import RunRow, RunSummary, Settlement
+from xintu_cli.storage.absence_note import AbsenceNote
 from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.script import Connector, Verb
+from xintu_cli.storage.verbs.absences import to_return_until
+from xintu_cli.storage.verbs.clock import clock
 
 T = TypeVar("T")
 
@@ -44,6 +47,8 @@ class Outage:
         self._notice = notice
         self._hurried = hurried
         self._since: float | None = None
+        self.back_at = ""
+        """When the last absence was over, by the database's clock; "" where none was seen."""
 
     @property
     def is_on(self) -> bool:
@@ -56,41 +61,60 @@ class Outage:
         waited = 0.0 if self._since is None else anyio.current_time() - self._since
         return waited < self._patience_seconds and not self._hurried()
 
-    def begin(self, error: CacheUnreachableError) -> None:
-        """Note a failure."""
-        if self._since is None:
-            self._since = anyio.current_time()
-            if self.is_borne:
-                self._notice(
-                    f"{error} Nothing is sent meanwhile; answers on their way are kept on this "
-                    f"machine. Trying again for {self._patience_seconds:g} s."
-                )
+    def saw(self, now: str, /) -> str:
+        """Tell others' absences from their deaths: a `Witness`."""
+        return now if self.is_on else self.back_at
 
-    def end(self) -> None:
-        """Note that the database is back."""
+    def begin(self, error: CacheUnreachableError) -> bool:
+        """Note a failure; return True for the first one of an absence."""
+        if self.is_on:
+            return False
+        self._since = anyio.current_time()
+        if self.is_borne:
+            self._notice(
+                f"{error} Nothing is sent meanwhile; answers on their way are kept on this "
+                f"machine. Trying again for {self._patience_seconds:g} s."
+            )
+        return True
+
+    def end(self, back_at: str) -> None:
+        """Note that the database is back, and since when by its own clock."""
         self._since = None
+        self.back_at = back_at
         self._notice("the cache is back, and has what was kept for it")
 
 
 class OutlastingCache(SqlCache):
     """The cache of a run: another one, whose absences are waited out and spooled over."""
 
-    def __init__(self, inner: SqlCache, spool: Spool, outage: Outage) -> None:
+    def __init__(
+        self, inner: SqlCache, spool: Spool, outage: Outage, note: AbsenceNote | None = None
+    ) -> None:
+        """Take the parts; `note` keeps what this run sees of absences for later ones."""
         connector = _PatientConnector(inner.connector, self)
         super().__init__(connector, inner.cache_id, inner.descriptions)
         self._inner = inner
         self.spool = spool
+        self.saw = outage.saw
         self._outage = outage
+        self._note = note
         self._begun = False
+        self._is_over = False
         self._disk = CapacityLimiter(1)
         self._recovery = Lock()
         self._turn = Lock()
         """Held while it is decided where a settlement goes: none slips into a spool that has
         just been emptied."""
 
+    @property
+    def may_have_claims(self) -> bool:
+        """True from the run's beginning to an end that gives its claims back."""
+        return self._begun and not self._is_over
+
     async def start_run(self, run: RunRow) -> None:
         """Write the run's row; from now on absences are waited out."""
         await self._inner.start_run(run)
+        await self._recall_absence()
         self._begun = True
 
     async def finish_run(self, summary: RunSummary) -> None:
@@ -100,7 +124,9 @@ class OutlastingCache(SqlCache):
         except CacheUnreachableError:
             over = Settlement(summary.run_id, task="", ends_run=True)
             await to_thread.run_sync(self.spool.append, over, limiter=self._disk)
+            self._is_over = True
             raise
+        self._is_over = True
 
     async def settle(self, settlement: Settlement) -> None:
         """Write a settlement, or keep it in the spool; durable when this returns."""
@@ -112,7 +138,7 @@ class OutlastingCache(SqlCache):
                 try:
                     await self._inner.settle(settlement)
                 except CacheUnreachableError as error:
-                    self._outage.begin(error)
+                    await self._begin_outage(error)
                 else:
                     return
             async with self._turn:
@@ -132,7 +158,7 @@ class OutlastingCache(SqlCache):
             except CacheUnreachableError as error:
                 if not self._begun:
                     raise
-                self._outage.begin(error)
+                await self._begin_outage(error)
                 if not self._outage.is_borne:
                     raise
             else:
@@ -150,7 +176,32 @@ class OutlastingCache(SqlCache):
         async with self._turn:
             if self._outage.is_on:
                 await self.spool.replay(self._inner)
-                self._outage.end()
+                back_at = await self._inner.connector.read(clock, doing="read from")
+                self._outage.end(back_at)
+                await self._write_note(back_at)
+
+    async def _begin_outage(self, error: CacheUnreachableError) -> None:
+        if self._outage.begin(error):
+            await self._write_note("")
+
+    async def _write_note(self, back_at: str) -> None:
+        if self._note is not None:
+            await to_thread.run_sync(self._note.write, back_at, limiter=self._disk)
+
+    async def _recall_absence(self) -> None:
+        """Take over what earlier runs of this machine saw: the database is back now."""
+        if self._note is None:
+            return
+        noted = await to_thread.run_sync(self._note.read, limiter=self._disk)
+        if noted is None:
+            return
+        now = await self._inner.connector.read(clock, doing="read from")
+        if noted and to_return_until(noted) < now:
+            await to_thread.run_sync(self._note.remove, limiter=self._disk)
+            return
+        self._outage.back_at = noted or now
+        if not noted:
+            await self._write_note(now)
 
 
 class _PatientConnector:

@@ -14,14 +14,16 @@ from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.dialect import Dialect
 from xintu_cli.storage.schema import TABLES
 from xintu_cli.storage.script import BATCH, Script, Statement
+from xintu_cli.storage.verbs.absences import DAYS_TO_RETURN
 from xintu_cli.storage.verbs.clock import clock, later
 
 _DAY_SECONDS = 86_400
 _KEEP_SETTLEMENTS_DAYS = 90
 """However short the log: a machine that was away may still have some of them in its spool, and
 without their ids they would count twice, and undo younger answers."""
-_KEEP_CLAIMS_DAYS = 1
-"""Claims that ran out stay a day: until then a run may report them as possibly paid."""
+_KEEP_CLAIMS_DAYS = DAYS_TO_RETURN
+"""Claims that ran out stay as long as they may be left to their run, and a day at least: a run
+may report them as possibly paid."""
 
 
 @dataclass(frozen=True, slots=True)

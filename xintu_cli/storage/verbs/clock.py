@@ -14,6 +14,20 @@ def clock(dialect: Dialect) -> Script[str]:
     return str(reply.rows[0][0])
 
 
+def server_start(dialect: Dialect) -> Script[str]:
+    """Tell when the database's server was started, by its clock; "" where there is no server.
+
+    Uptimes are whole seconds: it may have been a second or two before the moment returned.
+    """
+    if not dialect.uptime:
+        return ""
+    reply = yield Statement(dialect.uptime)
+    if not reply.rows:
+        return ""
+    now = yield from clock(dialect)
+    return later(now, seconds=1 - int(reply.rows[0][1]))
+
+
 def read_meta(_dialect: Dialect) -> Script[dict[str, str]]:
     """Read what the database says of itself: `schema`, `oldest_reader`, `cache_id`."""
     reply = yield Statement("SELECT name, value FROM meta")
