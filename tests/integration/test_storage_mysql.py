@@ -301,6 +301,12 @@ async def test_four_rights_suffice(
     async with open_cache(user("SELECT, INSERT, UPDATE, DELETE")) as cache:
         await cache.settle(answers(1))
         assert await cache.claim(TASK, [photo(2)], run_id=RUN, host="here", seconds=60)
+        await cache.note_lease(60)
+        # It asks the server since when it is up.
+        mariadb.execute("UPDATE claim SET expires_at = '2020-01-01'", database=mysql_name)
+        assert await cache.left_to(TASK, [photo(2)]) == {}
+        assert await cache.claim(TASK, [photo(2)], run_id="b" * 32, host="here", seconds=60)
+        assert await cache.bury("b" * 32) == 1
         assert (await cache.info()).rows["classification"] == 1
 
 
