@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import keyring
 import pytest
+from keyring.backend import KeyringBackend
 
 from xintu_cli.errors import ConfigurationError
 from xintu_cli.providers.catalog import CATALOG, default_providers, vendor_of
@@ -210,6 +212,34 @@ def test_what_cannot_be_a_key_is_refused_before_it_costs_a_call(value: str) -> N
 def test_a_missing_key_says_where_it_could_be() -> None:
     with pytest.raises(ConfigurationError, match="Set P_API_KEY, name a file with api_key_file"):
         key_in({"P_API_KEY": " "})
+
+
+class Broken(KeyringBackend):
+    """A keyring whose backend raises what its libraries raise, with anything in it."""
+
+    priority = 1
+
+    def get_password(self, service: str, username: str) -> str | None:
+        raise ConnectionResetError(f"no bus for {service} {username} CANARY")
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise NotImplementedError
+
+    def delete_password(self, service: str, username: str) -> None:
+        raise NotImplementedError
+
+
+def test_a_keyring_that_fails_is_told_where_the_key_is_missed() -> None:
+    backend: Callable[[], KeyringBackend] = Broken
+    before = keyring.get_keyring()
+    keyring.set_keyring(backend())
+    try:
+        with pytest.raises(ConfigurationError, match=r"asked \(ConnectionResetError\)") as caught:
+            key_in({})
+        assert key_in({}, required=False) == ""
+    finally:
+        keyring.set_keyring(before)
+    assert "CANARY" not in str(caught.value)
 
 
 def test_a_server_that_wants_no_key_gets_none() -> None:

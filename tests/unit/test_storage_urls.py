@@ -178,6 +178,27 @@ def test_the_keyring_is_asked_last(
     assert expected == found.password
 
 
+class Broken(Memory):
+    """A keyring whose backend raises what its libraries raise, with anything in it."""
+
+    def get_password(self, service: str, username: str) -> str | None:
+        raise ConnectionResetError(f"no bus for {service} {username} hunter2")
+
+
+def test_a_keyring_that_fails_is_an_error_in_words_without_its_own(tmp_path: Path) -> None:
+    backend: Callable[[], KeyringBackend] = Broken
+    before = keyring.get_keyring()
+    keyring.set_keyring(backend())
+    try:
+        with pytest.raises(ConfigurationError, match=r"\(ConnectionResetError\)") as caught:
+            with_credentials(mysql_address("mysql://me@db/x"), {}, tmp_path / "none")
+    finally:
+        keyring.set_keyring(before)
+    assert "me@db:3306" in str(caught.value)
+    assert "XINTU_CACHE_PASSWORD" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
 MOUNTS = """\
 22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/sda2 rw
 36 22 0:30 / /mnt/nas rw - nfs4 nas:/export rw

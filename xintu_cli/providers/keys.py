@@ -45,13 +45,15 @@ def find_key(
     if file is not None:
         place = f"the key file {file}"
         return _checked(_read_private(file), provider=provider, place=place)
-    if value := _from_keyring(provider):
+    value, trouble = _from_keyring(provider)
+    if value:
         return _checked(value, provider=provider, place=f"the keyring ({KEYRING_SERVICE})")
     if not required:
         return ApiKey("")
     raise ConfigurationError(
-        f"there is no API key for the provider {provider}. Set {variable}, name a file with "
-        f"api_key_file, or store it with `keyring set {KEYRING_SERVICE} {provider}`."
+        f"there is no API key for the provider {provider}{trouble}. Set {variable}, "
+        "name a file with api_key_file, or store it with "
+        f"`keyring set {KEYRING_SERVICE} {provider}`."
     )
 
 
@@ -99,15 +101,18 @@ def _read_private(file: Path) -> str:
         ) from None
 
 
-def _from_keyring(provider: str) -> str:
-    """Ask the system's keyring, where there is one and it answers."""
+def _from_keyring(provider: str) -> tuple[str, str]:
+    """Ask the system's keyring, where there is one; return the key, and what kept it from us."""
     try:
         import keyring
         from keyring.errors import KeyringError
     except ImportError:
-        return ""
+        return "", ""
     try:
-        return (keyring.get_password(KEYRING_SERVICE, provider) or "").strip()
+        return (keyring.get_password(KEYRING_SERVICE, provider) or "").strip(), ""
     except KeyringError:
         # A server has no keyring daemon: then the key is nowhere, which the caller says.
-        return ""
+        return "", ""
+    except Exception as error:  # noqa: BLE001 - a backend raises what its own libraries raise
+        # Its words are not shown: nobody knows what is in them.
+        return "", f", and the keyring cannot be asked ({type(error).__name__})"

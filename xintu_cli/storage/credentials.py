@@ -98,3 +98,9 @@ def _ask_keyring(name: str) -> str | None:
         return keyring.get_password(KEYRING_SERVICE, name)
     except KeyringError:
         return None
+    except Exception as error:
+        # Its words are not shown: nobody knows what is in them.
+        raise ConfigurationError(
+            f"cannot ask the keyring for the password of {name}: its backend fails "
+            f"({type(error).__name__}). Mend it (`keyring diagnose`), or set {PASSWORD_VARIABLE}."
+        ) from error
