@@ -11,6 +11,7 @@
     ├── CredentialsError       77   a key or a password is refused
     ├── ConfigurationError     78   settings, taxonomy or price table are wrong
     │   ├── SchemaError             the cache was written by a newer (or unknown) xintu
+    │   │   └── OldSchemaError          by an older one: `xintu cache migrate` renews it
     │   └── ModelFileError          the local model's files are missing, damaged or lie
     ├── PhotoError                  ends one photo, never the run
     │   ├── UnreadablePhotoError        counted as failed, remembered with its reason
@@ -119,6 +120,10 @@ class ConfigurationError(XintuError):
 
 class SchemaError(ConfigurationError):
     """The cache was written by a newer (or unknown) xintu."""
+
+
+class OldSchemaError(SchemaError):
+    """The cache was written by an older xintu, and is shared: to renew it is a decision."""
 
 
 class ModelFileError(ConfigurationError):

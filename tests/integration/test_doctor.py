@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,35 @@ async def test_a_damaged_cache_is_broken_and_the_rest_is_looked_at(locations: Lo
     assert [(f.part, int(f.exit_code)) for f in broken] == [("cache", 74)]
     assert int(exit_code_of(findings)) == 74
     assert len(findings) > 5
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "mend"),
+    [
+        ("schema = 0", "this xintu wants", "xintu cache migrate"),
+        ("oldest_reader = 99", "a newer xintu wrote it", ""),
+        ("schema = 'none'", "does not say which schema", ""),
+    ],
+    ids=["older", "newer", "unknown"],
+)
+async def test_migrating_is_advised_where_it_helps(
+    locations: Locations, mysql_database: CacheDatabase, change: str, said: str, mend: str
+) -> None:
+    async with open_cache(mysql_database.url):
+        pass
+    name, value = change.split(" = ")
+    mysql_database.fetch(f"UPDATE meta SET value = {value} WHERE name = '{name}'")
+    [finding] = await found_in(patient(locations, cache_url=mysql_database.url), "cache")
+    assert (finding.verdict, finding.mend) == (Verdict.BROKEN, mend)
+    assert said in finding.said
+
+
+async def test_a_file_of_another_program_is_not_to_be_migrated(locations: Locations) -> None:
+    with closing(sqlite3.connect(locations.cache_file)) as connection:
+        connection.execute("CREATE TABLE somebody (name TEXT)")
+    [finding] = await found_in(patient(locations), "cache")
+    assert (finding.verdict, finding.mend) == (Verdict.BROKEN, "")
+    assert "not a xintu cache" in finding.said
 
 
 async def test_a_server_that_is_away_is_broken_and_a_spool_is_remembered(

@@ -23,7 +23,7 @@ from xintu_cli.errors import (
     CredentialsError,
     DamagedError,
     ModelFileError,
-    SchemaError,
+    OldSchemaError,
     XintuError,
 )
 from xintu_cli.jobs import surroundings
@@ -122,8 +122,8 @@ async def _look_at_cache(patient: Patient) -> AsyncGenerator[Finding, None]:
 def _mend_cache(error: XintuError, patient: Patient) -> str:
     """Return the command that helps most often; the error's own words say the rest."""
     match error:
-        case SchemaError():
-            return "xintu cache migrate  (or, if the cache is the newer one, upgrade xintu)"
+        case OldSchemaError():
+            return "xintu cache migrate"
         case CredentialsError():
             return "export XINTU_CACHE_PASSWORD=…"
         case DamagedError() if patient.cache_url.startswith("sqlite:"):

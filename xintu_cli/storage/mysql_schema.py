@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
-from xintu_cli.errors import CredentialsError, SchemaError
+from xintu_cli.errors import CredentialsError, OldSchemaError, SchemaError
 from xintu_cli.storage.dialect import Dialect
 from xintu_cli.storage.schema import META_MYSQL, STEPS, TABLES, Step, usable_version
 from xintu_cli.storage.script import Connector, Script, Statement
@@ -40,7 +40,7 @@ async def ensure_usable(connector: Connector, steps: Sequence[Step] = STEPS) -> 
         return
     version = usable_version(cache, meta, steps)
     if version < steps[-1].number:
-        raise SchemaError(
+        raise OldSchemaError(
             f"{cache} has schema {version}, this xintu wants {steps[-1].number}. "
             "Dump the database, then run: xintu cache migrate"
         )
