@@ -75,6 +75,7 @@ def test_mysql_urls_name_a_server(url: str, expected: MysqlAddress) -> None:
         ("postgres://me:hunter2@db/x", "no URL of a cache"),
         ("mysql:/db/x", "no URL of a cache"),
         ("sqlite:///", "names no file"),
+        ("sqlite:///:memory:", "would end with the program"),
         ("mysql://me:hunter2@db", "must name a host and a database"),
         ("mysql://me:hunter2@db/x/y", "must name a host and a database"),
         ("mysql:///x", "must name a host and a database"),

@@ -31,6 +31,8 @@ _MODULES = {
 
 _EXAMPLES = "Use sqlite:////path/cache.db or mysql://user@host:3306/database."
 _MYSQL_PORT = 3306
+_IN_MEMORY = ":memory:"
+"""SQLite's word for a database that is no file; a file of that name nobody wants."""
 _PASSWORD = re.compile(r"^((?:\w*:?/+)?+[^:/@]*):.*@", re.DOTALL)
 """Of a URL that is mistyped, too: it is shown when it is refused."""
 
@@ -121,6 +123,10 @@ def sqlite_path(url: str) -> Path:
 def mysql_address(url: str) -> MysqlAddress:
     """Take a `mysql://` URL apart."""
     parts = urlsplit(url)
+    if rest == _IN_MEMORY:
+        raise ConfigurationError(
+            f"the cache {url} would end with the program, and every answer with it. {_EXAMPLES}"
+        )
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     database = unquote(parts.path.removeprefix("/"))
     unix_socket = _take(options, "unix-socket")
