@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Home
-from tests.support.databases import MariaDb
+from tests.support.databases import CacheDatabase, MariaDb
 from tests.support.invariants import check_streams
 from tests.support.photos import make_tree
 
@@ -160,6 +160,34 @@ def test_a_copy_of_nothing_or_onto_itself_is_refused(
     assert finished.exit_code == exit_code, finished
     assert said in finished.stderr
     assert not (home.state / "none.db").exists()
+
+
+def test_a_copy_from_an_empty_database_makes_nothing_in_it(
+    home: Home, tmp_path: Path, database: CacheDatabase
+) -> None:
+    if database.kind == "sqlite":
+        path = Path(database.url.removeprefix("sqlite:///"))
+        path.parent.mkdir()
+        path.write_bytes(b"")
+    target = tmp_path / "target.db"
+    finished = home.run("cache", "copy", database.url, f"sqlite:///{target}")
+    assert finished.exit_code == 66, finished
+    assert "there is no cache in" in finished.stderr
+    assert not target.exists()
+    tables = {
+        "sqlite": "SELECT name FROM sqlite_master",
+        "mysql": "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
+    }
+    assert database.fetch(tables[database.kind]) == []
+
+
+def test_a_cache_in_memory_is_refused_and_no_file_of_that_name_is_made(
+    home: Home, tmp_path: Path
+) -> None:
+    finished = home.run("classify", tmp_path, "--cache", "sqlite:///:memory:")
+    assert finished.exit_code == 78, finished
+    assert "would end with the program" in finished.stderr
+    assert not (home.path / ":memory:").exists()
 
 
 @pytest.mark.usefixtures("photos")

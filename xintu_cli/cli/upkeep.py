@@ -13,7 +13,7 @@ from xintu_cli.bootstrap import open_local, open_shared
 from xintu_cli.cli.exits import say
 from xintu_cli.cli.progress import Advance, shown_progress
 from xintu_cli.cli.session import Session
-from xintu_cli.errors import RootMissingError, UsageError
+from xintu_cli.errors import UsageError
 from xintu_cli.jobs.tidying import Tidied, forget_orphans
 from xintu_cli.locations import expand_home
 from xintu_cli.reporting.escape import display_text
@@ -21,7 +21,7 @@ from xintu_cli.reporting.figures import counted, money
 from xintu_cli.reporting.phrases import speaker
 from xintu_cli.storage.copying import copy_cache, copy_descriptions
 from xintu_cli.storage.upkeep import Pruned, PruneRules, TaskLine, prune, read_tasks
-from xintu_cli.storage.urls import masked, migrate_cache, open_cache, sqlite_path
+from xintu_cli.storage.urls import masked, migrate_cache, open_cache
 from xintu_cli.workspace import find_model
 
 _WORDS = (
@@ -128,7 +128,8 @@ def migrate_schema(session: Session) -> None:
 
 def copy_answers(session: Session, source: str, target: str) -> None:
     """Copy one cache into another, with progress."""
-    _check_pair(source, target)
+    if source == target:
+        raise UsageError(_SAME.format(url=masked(source)))
     with shown_progress(session, "copying") as advance:
         done, left_out = anyio.run(_copy, session, source, target, advance)
     if not session.workspace.settings.quiet:
@@ -141,7 +142,7 @@ async def _copy(session: Session, source: str, target: str, advance: Advance) ->
     left_out: list[int] = []
     workspace = session.workspace
     shares = workspace.settings.share_descriptions or target.startswith("sqlite:")
-    async with open_cache(source) as from_, open_cache(target) as to:
+    async with open_cache(source, must_exist=True) as from_, open_cache(target) as to:
         if from_.cache_id == to.cache_id:
             raise UsageError(_SAME.format(url=from_.url))
         if not shares:
@@ -155,11 +156,3 @@ async def _copy(session: Session, source: str, target: str, advance: Advance) ->
 
 
 _SAME = "{url} is FROM and TO. Name two caches."
-
-
-def _check_pair(source: str, target: str) -> None:
-    """Refuse what opening would not: a file that is not there would be made, empty."""
-    if source.startswith("sqlite:") and not sqlite_path(source).exists():
-        raise RootMissingError(f"there is no cache {masked(source)}. Check the path.")
-    if source == target:
-        raise UsageError(_SAME.format(url=masked(source)))

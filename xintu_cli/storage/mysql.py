@@ -22,9 +22,9 @@ from xintu_cli.storage.credentials import with_credentials
 from xintu_cli.storage.dialect import MYSQL
 from xintu_cli.storage.mysql_connection import MysqlConnections
 from xintu_cli.storage.mysql_errors import is_contended, is_lost, mysql_errors
-from xintu_cli.storage.mysql_schema import ensure_usable, take_missing_steps
+from xintu_cli.storage.mysql_schema import ensure_usable, has_tables, take_missing_steps
 from xintu_cli.storage.script import Verb
-from xintu_cli.storage.urls import MysqlAddress, mysql_address
+from xintu_cli.storage.urls import MysqlAddress, mysql_address, no_such_cache
 from xintu_cli.storage.verbs.claiming import renew
 from xintu_cli.storage.verbs.clock import read_meta
 
@@ -98,12 +98,14 @@ class MysqlConnector:
 
 @asynccontextmanager
 async def open_cache(
-    url: str, *, descriptions: SqlCache | None = None
+    url: str, *, descriptions: SqlCache | None = None, must_exist: bool = False
 ) -> AsyncIterator[MysqlCache]:
     """Open the cache; make its tables where it has none and the user may."""
     address = with_credentials(mysql_address(url))
     connector = MysqlConnector(address)
     try:
+        if must_exist and not await has_tables(connector):
+            raise no_such_cache(url)
         await ensure_usable(connector)
         meta = await connector.read(read_meta, doing="open")
         yield MysqlCache(connector, meta["cache_id"], descriptions)

@@ -19,6 +19,11 @@ _LOCK_SECONDS = 60
 _COLLATIONS = ("utf8mb4_bin", "ascii_bin")
 
 
+async def has_tables(connector: Connector) -> bool:
+    """Tell whether the database has any table of ours."""
+    return bool(await connector.read(_our_tables, doing="open"))
+
+
 async def ensure_usable(connector: Connector, steps: Sequence[Step] = STEPS) -> None:
     """Make the tables of an empty database; raise `SchemaError` unless this xintu can use them.
 

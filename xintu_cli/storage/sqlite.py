@@ -26,8 +26,8 @@ from xintu_cli.storage import localfile
 from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.dialect import SQLITE
 from xintu_cli.storage.script import Reply, Script, Verb
-from xintu_cli.storage.sqlite_schema import prepare
-from xintu_cli.storage.urls import sqlite_path
+from xintu_cli.storage.sqlite_schema import is_there, prepare
+from xintu_cli.storage.urls import no_such_cache, sqlite_path
 from xintu_cli.storage.verbs.claiming import renew
 from xintu_cli.storage.verbs.clock import read_meta
 
@@ -58,10 +58,16 @@ class SqliteCache(SqlCache):
 
 @asynccontextmanager
 async def open_cache(
-    url: str, *, descriptions: SqlCache | None = None
+    url: str, *, descriptions: SqlCache | None = None, must_exist: bool = False
 ) -> AsyncIterator[SqliteCache]:
     """Open the cache; create it, or bring it to the present schema, where needed."""
-    connector = SqliteConnector(sqlite_path(url))
+    path = sqlite_path(url)
+    if must_exist:
+        with _errors(path, "open"):
+            exists = await to_thread.run_sync(is_there, path, limiter=CapacityLimiter(1))
+        if not exists:
+            raise no_such_cache(url)
+    connector = SqliteConnector(path)
     await connector.open()
     try:
         meta = await connector.read(read_meta, doing="open")

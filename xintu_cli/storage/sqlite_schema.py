@@ -55,6 +55,11 @@ def refuse_network(path: Path) -> None:
         )
 
 
+def is_there(path: Path) -> bool:
+    """Tell whether the file is there and not empty; blocks."""
+    return path.exists() and read_version(path) > 0
+
+
 def read_version(path: Path, steps: Sequence[Step] = STEPS) -> int:
     """Return the file's schema (0: empty), reading only; raise if this xintu must not use it.
 

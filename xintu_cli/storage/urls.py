@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol, cast
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
-from xintu_cli.errors import ConfigurationError
+from xintu_cli.errors import ConfigurationError, RootMissingError
 from xintu_cli.interfaces import LeaseKeeper
 from xintu_cli.storage.cache import SqlCache
 
@@ -74,7 +74,7 @@ class _Opener(Protocol):
     """What a module that opens caches has."""
 
     def open_cache(
-        self, url: str, *, descriptions: SqlCache | None = None
+        self, url: str, *, descriptions: SqlCache | None = None, must_exist: bool = False
     ) -> AbstractAsyncContextManager[SqlCache]:
         """Return a context that opens the cache."""
 
@@ -86,15 +86,16 @@ class _Opener(Protocol):
 
 
 def open_cache(
-    url: str, *, descriptions: SqlCache | None = None
+    url: str, *, descriptions: SqlCache | None = None, must_exist: bool = False
 ) -> AbstractAsyncContextManager[SqlCache]:
     """Return a context that opens the cache `url` names.
 
     With `descriptions`, a cache of this machine, descriptions are kept there and not in the
     cache. Raises `ConfigurationError`, and on entry `StorageError`, `SchemaError`,
-    `CacheUnreachableError` or `CredentialsError`.
+    `CacheUnreachableError` or `CredentialsError`; `RootMissingError` instead of making a cache
+    that `must_exist`.
     """
-    return _opener(url).open_cache(url, descriptions=descriptions)
+    return _opener(url).open_cache(url, descriptions=descriptions, must_exist=must_exist)
 
 
 def open_lease_keeper(url: str) -> AbstractContextManager[LeaseKeeper]:
@@ -107,6 +108,11 @@ async def migrate_cache(url: str) -> int:
     return await _opener(url).migrate(url)
 
 
+def no_such_cache(url: str) -> RootMissingError:
+    """Return the error of a cache that is to be read, and is not there."""
+    return RootMissingError(f"there is no cache in {masked(url)}. Check the name.")
+
+
 def masked(url: str) -> str:
     """Return a URL as it may be shown: without a password."""
     return _PASSWORD.sub(r"\1:***@", url)
@@ -117,16 +123,16 @@ def sqlite_path(url: str) -> Path:
     _scheme, _, rest = url.partition(":///")
     if not rest:
         raise ConfigurationError(f"the cache {masked(url)} names no file. {_EXAMPLES}")
+    if rest == _IN_MEMORY:
+        raise ConfigurationError(
+            f"the cache {url} would end with the program, and every answer with it. {_EXAMPLES}"
+        )
     return Path(unquote(rest)).expanduser().absolute()
 
 
 def mysql_address(url: str) -> MysqlAddress:
     """Take a `mysql://` URL apart."""
     parts = urlsplit(url)
-    if rest == _IN_MEMORY:
-        raise ConfigurationError(
-            f"the cache {url} would end with the program, and every answer with it. {_EXAMPLES}"
-        )
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     database = unquote(parts.path.removeprefix("/"))
     unix_socket = _take(options, "unix-socket")
