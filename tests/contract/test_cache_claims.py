@@ -217,10 +217,11 @@ async def test_the_longest_lease_of_any_machine_counts(cut_off: SqlCache) -> Non
     assert set() == await claim(cut_off, [CAT], OTHER_RUN)
 
 
-async def test_a_note_of_leases_that_is_no_number_is_none(
-    cut_off: SqlCache, database: CacheDatabase
+@pytest.mark.parametrize("value", ["long", "nan", "inf", "-1", "1e300"])
+async def test_a_note_of_leases_that_makes_no_sense_is_none(
+    cut_off: SqlCache, database: CacheDatabase, value: str
 ) -> None:
-    database.fetch("UPDATE meta SET value = 'long' WHERE name = 'longest_lease_seconds'")
+    database.fetch(f"UPDATE meta SET value = '{value}' WHERE name = 'longest_lease_seconds'")
     assert {CAT} == await claim(cut_off, [CAT], OTHER_RUN)
     await cut_off.note_lease(60.5)
     note = "SELECT value FROM meta WHERE name = 'longest_lease_seconds'"

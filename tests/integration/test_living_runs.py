@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from xintu_cli.errors import StorageError
-from xintu_cli.jobs.living import LivingRuns
+from xintu_cli.jobs.living import LivingRuns, Place
 
 LIVE = """
 import sys
@@ -123,6 +123,25 @@ def test_a_run_does_not_find_itself(tmp_path: Path) -> None:
     with living.joined("a" * 32, may_have_claims=lambda: False), living.dead() as found:
         assert found == []
         assert [path.parent for path in tmp_path.rglob("*")] == [tmp_path]
+
+
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        (Place("anna", "boot 1"), True),
+        (Place("anna", "boot 2"), True),  # it was started anew
+        (Place("container", "boot 1"), True),
+        (Place("bob", "boot 7"), False),
+    ],
+)
+def test_only_who_shares_machine_or_kernel_can_tell_the_dead(
+    tmp_path: Path, there: Place, told: bool
+) -> None:
+    """Many machines may share a home directory; a lock may be seen on one of them only."""
+    with LivingRuns(tmp_path, "cache", there).joined("a" * 32, may_have_claims=lambda: True):
+        pass
+    with LivingRuns(tmp_path, "cache", Place("anna", "boot 1")).dead() as found:
+        assert found == (["a" * 32] if told else [])
 
 
 def test_a_place_that_cannot_be_locked_is_an_error_in_words(tmp_path: Path) -> None:

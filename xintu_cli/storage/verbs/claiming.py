@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from xintu_cli.records import LeftTo, Source
 from xintu_cli.storage.dialect import Dialect
-from xintu_cli.storage.script import Script, Statement, batches
+from xintu_cli.storage.script import Row, Script, Statement, batches
 from xintu_cli.storage.verbs.absences import RunOut, Witness, is_cut_off, saw_none, to_return_until
 from xintu_cli.storage.verbs.clock import clock, later, server_start
 from xintu_cli.storage.verbs.texts import HOST_LENGTH, storable
@@ -52,11 +52,11 @@ def claim(
             continue
         lost = yield from _run_out(dialect, task, theirs, now)
         cut_off = yield from _cut_off(dialect, lost, now, saw)
-        left = sorted({claim.image_hash for claim in lost}.difference(cut_off))
-        if left:
+        free = sorted(claim.image_hash for claim in lost if claim not in cut_off)
+        if free:
             # Again on condition: another run may have been quicker.
             run_out = f"old.owner = new.owner OR {_has_run_out('old.', now)}"
-            ours |= yield from _claim(dialect, task, left, offer, only_if=run_out)
+            ours |= yield from _claim(dialect, task, free, offer, only_if=run_out)
     return frozenset(ours)
 
 
@@ -96,19 +96,26 @@ def _run_out(dialect: Dialect, task: str, hashes: Sequence[str], now: str) -> Sc
         f"{_READ_RUN_OUT} WHERE claim.task = ? AND ({_has_run_out('claim.', now)}) AND {condition}",
         (task, *values),
     )
-    return [RunOut(*row) for row in reply.rows]
+    return [_claim_of(row) for row in reply.rows]
+
+
+def _claim_of(row: Row) -> RunOut:
+    """Take what somebody else may have written for the text that it should be."""
+    image_hash, host, expires_at, begun_at = row
+    begun = None if begun_at is None else str(begun_at)
+    return RunOut(str(image_hash), str(host), str(expires_at), begun)
 
 
 def _cut_off(
     dialect: Dialect, lost: Sequence[RunOut], now: str, saw: Witness
-) -> Script[dict[str, LeftTo]]:
+) -> Script[dict[RunOut, LeftTo]]:
     """Return which of these claims are left to their runs, to whose and until when."""
     if not lost:
         return {}
     back_at = max(saw(now), (yield from server_start(dialect)))
     longest = yield from _longest_lease(dialect)
     return {
-        claim.image_hash: LeftTo(claim.host, to_return_until(back_at))
+        claim: LeftTo(claim.host, to_return_until(back_at))
         for claim in lost
         if is_cut_off(claim, now=now, back_at=back_at, lease_seconds=longest)
     }
@@ -117,9 +124,10 @@ def _cut_off(
 def _longest_lease(_dialect: Dialect) -> Script[float]:
     reply = yield Statement("SELECT value FROM meta WHERE name = ?", (_LEASE_NOTE,))
     try:
-        return float(reply.rows[0][0]) if reply.rows else 0.0
+        seconds = float(reply.rows[0][0]) if reply.rows else 0.0
     except ValueError:
         return 0.0
+    return seconds if 0 < seconds < _LONGEST_SECONDS else 0.0
 
 
 def note_lease(dialect: Dialect, seconds: float) -> Script[None]:
@@ -181,7 +189,8 @@ def left_to(
     found: dict[str, LeftTo] = {}
     for batch in batches(sorted(hashes)):
         lost = yield from _run_out(dialect, task, batch, now)
-        found |= yield from _cut_off(dialect, lost, now, saw)
+        cut_off = yield from _cut_off(dialect, lost, now, saw)
+        found |= {claim.image_hash: left_to for claim, left_to in cut_off.items()}
     return found
 
 
@@ -195,9 +204,9 @@ def expired_claims(dialect: Dialect, saw: Witness = saw_none) -> Script[int]:
     reply = yield Statement(
         f"{_READ_RUN_OUT} WHERE claim.expires_at < ? AND {_NO_LLM_ANSWERED}", (now,)
     )
-    lost = [RunOut(*row) for row in reply.rows]
+    lost = [_claim_of(row) for row in reply.rows]
     cut_off = yield from _cut_off(dialect, lost, now, saw)
-    return sum(claim.image_hash not in cut_off for claim in lost)
+    return sum(claim not in cut_off for claim in lost)
 
 
 def bury(_dialect: Dialect, run_id: str) -> Script[int]:
