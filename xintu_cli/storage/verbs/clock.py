@@ -17,15 +17,16 @@ def clock(dialect: Dialect) -> Script[str]:
 def server_start(dialect: Dialect) -> Script[str]:
     """Tell when the database's server was started, by its clock; "" where there is no server.
 
-    Uptimes are whole seconds: it may have been a second or two before the moment returned.
+    It counts whole seconds: it was started in the second before the moment returned.
     """
     if not dialect.uptime:
         return ""
     reply = yield Statement(dialect.uptime)
     if not reply.rows:
         return ""
+    # After the uptime: should a second end in between, the moment is too late, never too early.
     now = yield from clock(dialect)
-    return later(now, seconds=1 - int(reply.rows[0][1]))
+    return later(now[: len("2026-01-01 00:00:00")], seconds=1 - int(reply.rows[0][1]))
 
 
 def read_meta(_dialect: Dialect) -> Script[dict[str, str]]:
