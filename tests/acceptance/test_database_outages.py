@@ -168,11 +168,12 @@ def check_paid_once(database: CacheDatabase, vendor: VendorProcess, homes: list[
 def test_d2_answers_of_a_machine_that_is_late_to_return_are_paid_for_by_nobody_else(
     tmp_path: Path, photos: Path, server: MariaDb, mysql_database: CacheDatabase, moment: int
 ) -> None:
-    with VendorProcess(LATENCY) as vendor:
+    with VendorProcess(slow_after(moment)) as vendor:
         homes = late, early = pair(tmp_path, mysql_database, vendor, a=BRIEF, b=BRIEF)
         with late.start("classify", photos, *CLASSIFY) as running:
             vendor.wait_for(moment)
             server.kill()
+            vendor.play({})
             assert running.finish().exit_code == 75
         sent = vendor.summary()["requests"]
         assert spooled(late) > 0
@@ -197,11 +198,12 @@ def test_d2_who_is_back_first_pays_for_nothing_that_the_other_has_the_answers_of
     tmp_path: Path, photos: Path, server: MariaDb, mysql_database: CacheDatabase
 ) -> None:
     """One machine outlasts the absence, and is stopped before it sees that it is over."""
-    with VendorProcess(LATENCY) as vendor:
+    with VendorProcess(slow_after(PHOTOS // 2)) as vendor:
         homes = slow, quick = pair(tmp_path, mysql_database, vendor, a=LONG, b=BRIEF)
         with slow.start("classify", photos, *CLASSIFY) as running:
             vendor.wait_for(PHOTOS // 2)
             server.kill()
+            vendor.play({})
             running.wait_until(lambda: spooled(slow) > 0)
             running.send_signal(signal.SIGSTOP)
             server.start()
@@ -221,7 +223,7 @@ def test_d2_who_is_back_first_pays_for_nothing_that_the_other_has_the_answers_of
 def test_d2_two_machines_that_outlast_a_database_away_for_longer_than_their_leases_pay_once(
     tmp_path: Path, photos: Path, server: MariaDb, mysql_database: CacheDatabase
 ) -> None:
-    with VendorProcess(LATENCY) as vendor:
+    with VendorProcess(slow_after(PHOTOS // 2)) as vendor:
         homes = pair(tmp_path, mysql_database, vendor, a=LONG, b=LONG)
         with (
             homes[0].start("classify", photos, *CLASSIFY) as one,
@@ -229,6 +231,7 @@ def test_d2_two_machines_that_outlast_a_database_away_for_longer_than_their_leas
         ):
             vendor.wait_for(PHOTOS // 2)
             server.kill()
+            vendor.play({})
             for running in (one, two):
                 running.wait_for_line("Nothing is sent meanwhile")
             one.pause(2.5)
@@ -245,7 +248,7 @@ def test_d2_an_absence_that_only_the_machines_saw_counts_as_well(
     tmp_path: Path, photos: Path, mariadb: MariaDb, mysql_database: CacheDatabase
 ) -> None:
     """The server was up all the time; the line to it was cut, and one machine gave up."""
-    with VendorProcess(LATENCY) as vendor, Line(mariadb.port) as line:
+    with VendorProcess(slow_after(PHOTOS // 2)) as vendor, Line(mariadb.port) as line:
         url = mysql_database.url.replace(f":{mariadb.port}/", f":{line.port}/")
         behind = replace(mysql_database, url=url)
         homes = late, patient = pair(tmp_path, behind, vendor, a=BRIEF, b=LONG)
@@ -253,6 +256,7 @@ def test_d2_an_absence_that_only_the_machines_saw_counts_as_well(
             with late.start("classify", photos, *CLASSIFY) as running:
                 vendor.wait_for(PHOTOS // 2)
                 line.cut()
+                vendor.play({})
                 assert running.finish().exit_code == 75
             waiting.wait_for_line("Nothing is sent meanwhile")
             waiting.pause(2.5)
@@ -271,13 +275,14 @@ def test_d2_an_absence_that_only_the_machines_saw_counts_as_well(
 def test_d2_a_later_run_knows_of_an_absence_that_an_earlier_one_gave_up_in(
     tmp_path: Path, photos: Path, mariadb: MariaDb, mysql_database: CacheDatabase
 ) -> None:
-    with VendorProcess(LATENCY) as vendor, Line(mariadb.port) as line:
+    with VendorProcess(slow_after(PHOTOS // 2)) as vendor, Line(mariadb.port) as line:
         url = mysql_database.url.replace(f":{mariadb.port}/", f":{line.port}/")
         behind = replace(mysql_database, url=url)
         homes = late, early = pair(tmp_path, behind, vendor, a=BRIEF, b=BRIEF)
         with late.start("classify", photos, *CLASSIFY) as running:
             vendor.wait_for(PHOTOS // 2)
             line.cut()
+            vendor.play({})
             assert running.finish().exit_code == 75
         assert early.run("classify", photos, *CLASSIFY).exit_code == 75
         line.mend()
