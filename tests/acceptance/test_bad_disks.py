@@ -268,6 +268,23 @@ def test_a_labelled_file_that_never_answers_is_named_and_the_rest_is_judged(
     assert hanging.name in finished.stdout + finished.stderr
 
 
+def test_a_file_that_stops_answering_ends_neither_a_report_nor_labels_from_a_table(
+    home: Home, photos: Path, tmp_path: Path
+) -> None:
+    """It was well when it was hashed."""
+    home.summary(photos)
+    hanging = max(photos.rglob("*.jpg"))
+    env = {**dead_disk_under(hanging, tmp_path), "XINTU_FILE_TIMEOUT_SECONDS": "2"}
+    page, table = tmp_path / "page.html", tmp_path / "labels.csv"
+    finished = home.run("report", photos, "-o", page, env=env)
+    assert finished.exit_code == 0, finished
+    assert page.read_text(encoding="utf-8").count("data:image/jpeg") == 5
+    table.write_text(f"path,category\n{hanging},pets\n", encoding="utf-8")
+    finished = home.run("label", "--from", table, env=env)
+    assert finished.exit_code == 3, finished
+    assert f"{hanging}: no answer from the disk for 2 s" in finished.stderr
+
+
 def test_an_empty_mount_point_forgets_nothing(home: Home, photos: Path) -> None:
     home.summary(photos)
     photos.rename(photos.with_name("elsewhere"))

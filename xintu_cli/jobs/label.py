@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 
 from anyio import to_thread
 
-from xintu_cli.errors import PhotoError, UnreadablePhotoError
+from xintu_cli.errors import PhotoError, UnreadablePhotoError, VanishedPhotoError
 from xintu_cli.imaging.identity import image_hash
-from xintu_cli.imaging.reading import read_photo
 from xintu_cli.interfaces import Cache, FileIndex
 from xintu_cli.jobs.entries import entries_below
 from xintu_cli.records import FileStatus
 from xintu_cli.stages.control import Control
-from xintu_cli.stages.reading import ReadRules
+from xintu_cli.stages.reading import ReadRules, read_in_time
 from xintu_cli.stages.walk import WalkPlan
 from xintu_cli.taxonomy import Taxonomy
 
@@ -79,27 +78,26 @@ async def label_rows(rows: Iterable[tuple[bytes, str]], desk: LabelDesk) -> Labe
 
 
 async def _label_batch(rows: Sequence[tuple[bytes, str]], done: Labelled, desk: LabelDesk) -> None:
-    labels = await to_thread.run_sync(_hash_rows, rows, done, desk, limiter=desk.control.reading)
-    await _store(labels, done, desk)
-
-
-def _hash_rows(
-    rows: Sequence[tuple[bytes, str]], done: Labelled, desk: LabelDesk
-) -> list[tuple[str, str]]:
-    """Read and hash the files that rows name; blocks. A person's word deserves fresh bytes."""
+    """Read and hash the files that rows name. A person's word deserves fresh bytes."""
     labels: dict[str, str] = {}
     for path, category in rows:
         try:
-            file = read_photo(path, size_limit_bytes=desk.reading.size_limit_bytes)
+            file = await read_in_time(path, desk.reading, desk.control)
             if file is None:
                 raise UnreadablePhotoError("no photo")
         except PhotoError as error:
-            reason = str(error) if os.path.lexists(path) else "there is no such file"
-            done.failures.append((path, reason))
+            done.failures.append((path, _reason(path, error)))
             continue
         done.photos += 1
-        labels[image_hash(file.data)] = category
-    return list(labels.items())
+        image = await to_thread.run_sync(image_hash, file.data, limiter=desk.control.decoding)
+        labels[image] = category
+    await _store(list(labels.items()), done, desk)
+
+
+def _reason(path: bytes, error: PhotoError) -> str:
+    """Say why a file has no label; one that was named and is not there has not vanished."""
+    is_missing = isinstance(error, VanishedPhotoError) and not os.path.lexists(path)
+    return "there is no such file" if is_missing else str(error)
 
 
 async def _store(labels: Sequence[tuple[str, str]], done: Labelled, desk: LabelDesk) -> None:
