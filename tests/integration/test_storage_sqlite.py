@@ -53,7 +53,9 @@ def url(path: Path) -> str:
 async def filled(path: Path, count: int) -> Path:
     """Make a cache with so many answers."""
     async with open_cache(url(path)) as cache:
-        await cache.settle(settlement(*((photo(number), llm()) for number in range(count))))
+        for start in range(0, count, 500):  # as many as a run writes at once
+            numbers = range(start, min(start + 500, count))
+            await cache.settle(settlement(*((photo(number), llm()) for number in numbers)))
     return path
 
 
