@@ -43,17 +43,22 @@ class MariaDb:
         self.directory = directory
         self.port = _free_port()
         self.certificate = directory / "cert.pem"
+        # A server that starts deletes the temporary tables in its directory, whose ever they are:
+        # in /tmp those of another worker's, which was just making its system tables.
+        self._temporary = directory / "tmp"
         self._program = program
         self._process: subprocess.Popen[str] | None = None
         self._log: list[str] = []
 
     def install(self) -> None:
         """Make the system tables."""
+        self._temporary.mkdir()
         subprocess.run(
             [
                 "mariadb-install-db",
                 "--no-defaults",
                 f"--datadir={self.directory / 'data'}",
+                f"--tmpdir={self._temporary}",
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
                 *_as_root(),
@@ -82,6 +87,7 @@ class MariaDb:
                 self._program,
                 "--no-defaults",
                 f"--datadir={self.directory / 'data'}",
+                f"--tmpdir={self._temporary}",
                 f"--socket={self.directory / 'sock'}",
                 f"--port={self.port}",
                 "--bind-address=127.0.0.1",
