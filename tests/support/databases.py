@@ -7,16 +7,14 @@ needs it must say. Where MariaDB is missing the tests skip and say so; under CI=
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -28,11 +26,11 @@ import pytest
 from pymysql.constants import ER
 
 from tests.support.machine import require_tool
+from tests.support.ports import free_port
 from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.urls import open_cache
 
 _START_SECONDS = 60
-_LEAST_PORT = 10_000
 _databases = count(1)
 
 
@@ -41,7 +39,7 @@ class MariaDb:
 
     def __init__(self, directory: Path, program: str) -> None:
         self.directory = directory
-        self.port = _free_port()
+        self.port = free_port()
         self.certificate = directory / "cert.pem"
         # A server that starts deletes the temporary tables in its directory, whose ever they are:
         # in /tmp those of another worker's, which was just making its system tables.
@@ -261,24 +259,3 @@ def port_of(listener: anyio.abc.Listener[anyio.abc.SocketStream]) -> int:
 
 def _as_root() -> list[str]:
     return ["--user=root"] if os.geteuid() == 0 else []
-
-
-def _free_port() -> int:
-    """Return a port that is free, and stays so while a test has the server down.
-
-    Those that the kernel gives out by itself, to listeners and to every connection that is made,
-    do not: one from below them.
-    """
-    for port in random.sample(range(_LEAST_PORT, _lowest_given_out()), 100):
-        with closing(socket.socket()) as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError("no port is free")
-
-
-def _lowest_given_out() -> int:
-    try:
-        text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii")
-    except OSError:
-        return 32_768
-    return max(int(text.split()[0]), _LEAST_PORT + 1_000)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
+from tests.support.ports import free_port
+
 _LOOK_UP_SECONDS = 0.02
 
 
@@ -19,7 +21,7 @@ class Line:
         self._listener: socket.socket | None = None
         self._ends: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
-        self.port = 0
+        self.port = free_port()
 
     def __enter__(self) -> Self:
         self.mend()
@@ -31,7 +33,6 @@ class Line:
     def mend(self) -> None:
         """Take connections, on the same port every time."""
         self._listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = self._listener.getsockname()[1]
         self._start(self._listen, self._listener)
 
     def cut(self) -> None:
