@@ -65,6 +65,10 @@ def test_a_persons_word_and_reuse_show_with_the_path_that_is_here(home: Home, ph
     assert (most["hits"], most["label"]) == (1, "pets")
     assert Path(most["path"]).name in {"copy.jpg", "again.jpg", "IMG_00000.jpg"}
     assert most["path"] in home.run("stats").stdout
+    # How often an answer was reused is known, not when.
+    page = home.run("stats", "--days", "7").lines()
+    assert "Most reused" in page
+    assert "Latest runs · last 7 days" in page
 
 
 def test_the_page_fits_eighty_columns_and_speaks_the_language_asked_for(

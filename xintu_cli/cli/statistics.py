@@ -249,7 +249,8 @@ class _View:
         lines = self._found.details.most_hit
         if not lines:
             return
-        yield from self._heading(StatsPhrase.MOST_HIT)
+        # Of all time, whatever was asked: nobody notes when each of the hits was.
+        yield from (Text(), Text(self._say(StatsPhrase.MOST_HIT), "bold"))
         for line in lines:
             key = self._found.labels.get(line.image_hash, line.category)
             name = display_text(self._taxonomy.display_name(key, self._language))

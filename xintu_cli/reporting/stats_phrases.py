@@ -51,8 +51,8 @@ class StatsPhrase(Bilingual):
     OK = ("ok", "成功")
     COST = ("cost", "费用")
     SAVED = (
-        "{n:,} call saved by the cache|{n:,} calls saved by the cache",
-        "缓存节省了 {n:,} 次调用",
+        "{n:,} call saved by the cache so far|{n:,} calls saved by the cache so far",
+        "缓存至今节省了 {n:,} 次调用",
     )
     WORTH = ("{text}, worth {amount}", "{text}，价值 {amount}")
     MOST_HIT = ("Most reused", "复用最多")
