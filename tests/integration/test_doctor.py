@@ -136,6 +136,30 @@ async def test_migrating_is_advised_where_it_helps(
     assert said in finding.said
 
 
+@pytest.mark.parametrize(
+    ("password", "said", "mend"),
+    [
+        ("hunter2", "the user lacks a right", ""),
+        ("hunter3", "refuses user or password", "export XINTU_CACHE_PASSWORD=…"),
+    ],
+    ids=["rights", "password"],
+)
+async def test_a_password_is_asked_for_where_it_was_refused(
+    locations: Locations, mariadb: MariaDb, mysql_name: str, password: str, said: str, mend: str
+) -> None:
+    async with open_cache(mariadb.url(mysql_name)):
+        pass
+    mariadb.execute("CREATE USER reader@'127.0.0.1' IDENTIFIED BY 'hunter2'")
+    try:
+        mariadb.execute(f"GRANT SELECT ON {mysql_name}.* TO reader@'127.0.0.1'")
+        url = mariadb.url(mysql_name, user="reader", password=password)
+        findings = await found_in(patient(locations, cache_url=url), "cache")
+    finally:
+        mariadb.execute("DROP USER reader@'127.0.0.1'")
+    [broken] = [finding for finding in findings if finding.verdict is Verdict.BROKEN]
+    assert (said in broken.said, broken.mend) == (True, mend)
+
+
 async def test_a_file_of_another_program_is_not_to_be_migrated(locations: Locations) -> None:
     with closing(sqlite3.connect(locations.cache_file)) as connection:
         connection.execute("CREATE TABLE somebody (name TEXT)")

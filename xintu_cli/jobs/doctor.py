@@ -36,6 +36,7 @@ from xintu_cli.providers.heads import HeadShelf
 from xintu_cli.providers.manifest import ModelManifest
 from xintu_cli.reporting.escape import shell_word
 from xintu_cli.storage.cache import SqlCache
+from xintu_cli.storage.credentials import PASSWORD_VARIABLE
 from xintu_cli.storage.index import SqliteFileIndex
 from xintu_cli.storage.spool import LocalSpool
 from xintu_cli.storage.upkeep import check
@@ -124,8 +125,8 @@ def _mend_cache(error: XintuError, patient: Patient) -> str:
     match error:
         case OldSchemaError():
             return "xintu cache migrate"
-        case CredentialsError():
-            return "export XINTU_CACHE_PASSWORD=…"
+        case CredentialsError() if PASSWORD_VARIABLE in str(error):
+            return f"export {PASSWORD_VARIABLE}=…"
         case DamagedError() if patient.cache_url.startswith("sqlite:"):
             return _away(sqlite_path(patient.cache_url)) + "  (or restore a backup in its place)"
         case _:
