@@ -37,7 +37,7 @@ from xintu_cli.storage.spool import LocalSpool
 from xintu_cli.storage.sqlite import SqliteConnector
 from xintu_cli.storage.sqlite_schema import prepare, read_version
 from xintu_cli.storage.upkeep import PruneRules, check, prune
-from xintu_cli.storage.urls import open_cache
+from xintu_cli.storage.urls import open_cache, open_lease_keeper
 
 pytestmark = pytest.mark.anyio
 
@@ -402,3 +402,10 @@ async def test_a_stopped_process_ends_a_settlement_whole_or_not_at_all(tmp_path:
         assert set(stored) == set(await cache.look_up(TASK, "xintu", stored))
         rows = (await cache.info()).rows
         assert rows["classification"] == rows["request_log"] == rows["settlement"]
+
+
+def test_a_lease_keeper_tells_in_words_that_it_cannot_open_the_cache(tmp_path: Path) -> None:
+    """The thread that renews goes on after such an error, and ends at any other."""
+    opening = open_lease_keeper(url(tmp_path / "gone" / "cache.db"))
+    with pytest.raises(StorageError, match=r"cannot open .*cache\.db"), opening:
+        raise AssertionError("nothing is there to renew claims in")

@@ -32,6 +32,7 @@ SECRET = "hunter2"
         ("sqlite:///cache.db", Path.cwd() / "cache.db"),
         ("sqlite:///~/cache.db", Path.home() / "cache.db"),
         ("sqlite:////srv/a%20b.db", Path("/srv/a b.db")),
+        ("sqlite:///~nobody-of-that-name/cache.db", Path.cwd() / "~nobody-of-that-name/cache.db"),
     ],
 )
 def test_sqlite_urls_name_a_file(url: str, expected: Path) -> None:

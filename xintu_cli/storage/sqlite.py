@@ -98,7 +98,8 @@ class SqliteLeaseKeeper:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._connection = localfile.connect(path)
+        with _errors(path, "open"):
+            self._connection = localfile.connect(path)
 
     def renew(self, run_id: str, seconds: float) -> None:
         """Extend this run's claims to `seconds` from now; blocks."""

@@ -20,6 +20,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from xintu_cli.errors import ConfigurationError, RootMissingError
 from xintu_cli.interfaces import LeaseKeeper
+from xintu_cli.locations import expand_home
 from xintu_cli.storage.cache import SqlCache
 
 _MODULES = {
@@ -127,7 +128,7 @@ def sqlite_path(url: str) -> Path:
         raise ConfigurationError(
             f"the cache {url} would end with the program, and every answer with it. {_EXAMPLES}"
         )
-    return Path(unquote(rest)).expanduser().absolute()
+    return expand_home(unquote(rest)).absolute()
 
 
 def mysql_address(url: str) -> MysqlAddress:
