@@ -283,6 +283,16 @@ def test_what_cannot_be_written_is_refused_and_left_alone(
         assert not old.is_file() or old.read_text() == "old"
 
 
+@pytest.mark.parametrize("act", [write_text, check_writable])
+def test_a_device_by_name_is_refused_with_the_word_that_does_it(
+    act: Callable[[Path], None],
+) -> None:
+    if not Path("/dev/stdout").is_symlink():
+        pytest.skip("this system has no link /dev/stdout")
+    with pytest.raises(OutputError, match=r"Use - for stdout\.$"):
+        act(Path("/dev/stdout"))
+
+
 def test_checking_leaves_nothing_behind(tmp_path: Path) -> None:
     check_writable(tmp_path / "new.csv")
     (tmp_path / "old.csv").write_text("old")

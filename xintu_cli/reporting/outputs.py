@@ -119,9 +119,9 @@ def _replaceable_mode(target: Path, name: str) -> int | None:
     except FileNotFoundError:
         return None
     if stat.S_ISLNK(found.st_mode):
-        raise OutputError(
-            f"cannot write {name}: it is a symbolic link. Name the file it points to."
-        )
+        # /dev/stdout, /dev/fd/3 and a shell's >(…) are links to what is no file.
+        remedy = "Use - for stdout." if _is_device(target) else "Name the file it points to."
+        raise OutputError(f"cannot write {name}: it is a symbolic link. {remedy}")
     if stat.S_ISDIR(found.st_mode):
         raise OutputError(f"cannot write {name}: it is a directory. Name a file inside it.")
     if not stat.S_ISREG(found.st_mode):
@@ -130,6 +130,10 @@ def _replaceable_mode(target: Path, name: str) -> int | None:
     if not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     return stat.S_IMODE(found.st_mode)
+
+
+def _is_device(target: Path) -> bool:
+    return Path("/dev") in target.absolute().parents
 
 
 def _create_beside(target: Path) -> tuple[Path, int]:
