@@ -177,7 +177,7 @@ class FileIndex(Protocol):
         """Return the entries of these paths; unknown ones are absent.
 
         Their facts (width, height, taken_at, background_color) are not read and None: see
-        `facts`. `remember` keeps the stored facts of an image that is still the same.
+        `facts`. `remember` keeps the stored facts of an image in a file that was not written to.
         """
 
     def facts(self, paths: Sequence[bytes]) -> Mapping[bytes, PhotoFacts]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,14 +97,24 @@ def test_facts_are_stored_where_the_image_is_the_same(index: FileIndex) -> None:
     assert remembered(index, b"/p/dog.jpg")[-4:] == NO_FACTS
 
 
-def test_a_touched_file_keeps_its_facts_and_a_changed_one_loses_them(index: FileIndex) -> None:
-    index.remember([entry(b"/p/cat.jpg", facts=FACTS), entry(b"/p/dog.jpg", facts=FACTS)])
-    index.remember([entry(b"/p/cat.jpg")._replace(mtime_ns=21), entry(b"/p/dog.jpg", "b" * 32)])
-    assert (21, *FACTS) == (
-        remembered(index, b"/p/cat.jpg").mtime_ns,
-        *remembered(index, b"/p/cat.jpg")[-4:],
-    )
-    assert remembered(index, b"/p/dog.jpg")[-4:] == NO_FACTS
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"ctime_ns": 31}, FACTS),
+        ({"hashed_at_ns": 51}, FACTS),
+        ({"mtime_ns": 21}, NO_FACTS),
+        ({"size_bytes": 11}, NO_FACTS),
+        ({"inode": 41}, NO_FACTS),
+        ({"image_hash": "b" * 32}, NO_FACTS),
+    ],
+)
+def test_facts_stay_until_the_file_is_written_to(
+    index: FileIndex, changed: dict[str, Any], expected: tuple[object, ...]
+) -> None:
+    """The camera's time and the orientation may have been put right: the hash is the same."""
+    index.remember([entry(b"/p/cat.jpg", facts=FACTS)])
+    index.remember([entry(b"/p/cat.jpg")._replace(**changed)])
+    assert expected == remembered(index, b"/p/cat.jpg")[-4:]
 
 
 @pytest.mark.parametrize(

@@ -163,9 +163,7 @@ async def test_facts_that_a_run_told_are_not_found_out_again(lab: Lab, album: Pa
     assert len(lab.index.facts([os.fsencode(path) for path in paths])) == 3
 
 
-async def test_facts_go_when_the_picture_changes_and_stay_when_it_was_only_touched(
-    lab: Lab, album: Path
-) -> None:
+async def test_facts_are_those_of_the_picture_as_it_is(lab: Lab, album: Path) -> None:
     path = album / "a.jpg"
     path.write_bytes(make_jpeg(1, (40, 30)))
     assert (await row_of(lab, path)).width == 40
@@ -173,6 +171,21 @@ async def test_facts_go_when_the_picture_changes_and_stay_when_it_was_only_touch
     assert (await row_of(lab, path)).width == 40
     path.write_bytes(make_jpeg(1, (60, 30)))
     assert (await row_of(lab, path)).width == 60
+
+
+async def test_a_camera_clock_that_was_put_right_shows(lab: Lab, album: Path) -> None:
+    """The image hash is the same, so that nothing else makes anybody look again."""
+    path = album / "a.jpg"
+    wrong = make_exif(taken_at="2001:01:01 00:00:00")
+    path.write_bytes(make_jpeg(1, (40, 30), exif=wrong))
+    await lab.run(album, classifier=Oracle())
+    before = await row_of(lab, path)
+    right = make_exif(orientation=6, taken_at="2024:05:01 12:30:00")
+    path.write_bytes(make_jpeg(1, (40, 30), exif=right))
+    after = await row_of(lab, path)
+    assert (before.image_hash, before.category) == (after.image_hash, after.category)
+    assert (before.taken_at, before.width) == ("2001-01-01T00:00:00", 40)
+    assert (after.taken_at, after.width) == ("2024-05-01T12:30:00", 30)
 
 
 async def test_facts_of_another_picture_never_land_under_an_images_hash(

@@ -46,21 +46,25 @@ _MEND = (
     "and the next run hashes every file once more; nothing is paid for again."
 )
 
+_SAME_FILE = " AND ".join(
+    f"{name} = excluded.{name}" for name in ("image_hash", "size_bytes", "mtime_ns", "inode")
+)
 _REMEMBER = (
     f"INSERT INTO file ({_COLUMNS}) VALUES ({', '.join('?' * len(IndexEntry._fields))})"
     " ON CONFLICT (path) DO UPDATE SET "
     + ", ".join(
         [f"{name} = excluded.{name}" for name in _OTHERS]
         + [
-            f"{name} = CASE WHEN image_hash = excluded.image_hash"
+            f"{name} = CASE WHEN {_SAME_FILE}"
             f" THEN coalesce(excluded.{name}, {name}) ELSE excluded.{name} END"
             for name in _FACTS
         ]
     )
 )
-"""A file that was only touched keeps what its decode told: the picture is the same.
+"""A file whose rights, owner or links alone have changed keeps what its decode told.
 
-Every right-hand side of an UPDATE sees the row as it was."""
+One that was written to may say another time or orientation of the same picture: the image hash
+knows no metadata. Every right-hand side of an UPDATE sees the row as it was."""
 
 _DESCRIBE = (
     f"UPDATE file SET {', '.join(f'{name} = ?' for name in _FACTS)}"
