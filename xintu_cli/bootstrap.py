@@ -33,6 +33,7 @@ from xintu_cli.jobs.classify import Terms
 from xintu_cli.locations import expand_home
 from xintu_cli.pipeline import Parts
 from xintu_cli.records import RunRow
+from xintu_cli.resources import data_directory
 from xintu_cli.routing import Policy
 from xintu_cli.settings import Settings
 from xintu_cli.stages.classify import Desk
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from xintu_cli.jobs.evaluate import Examiner
     from xintu_cli.jobs.surroundings import Terminal
     from xintu_cli.providers.manifest import ModelManifest
+    from xintu_cli.reporting.phrases import Say
     from xintu_cli.storage.cache import SqlCache
 
 _MEGABYTE = 1024 * 1024
@@ -186,7 +188,7 @@ def _new_run_id() -> str:
 
 
 def prepare_patient(
-    workspace: Workspace, config_files: Sequence[Path], terminal: Terminal
+    workspace: Workspace, config_files: Sequence[Path], terminal: Terminal, say: Say
 ) -> Patient:
     """Say what the doctor is to look at; what cannot be had is a finding, never an error."""
     from xintu_cli.consent import in_words, read_words
@@ -206,11 +208,14 @@ def prepare_patient(
         cache_url=workspace.cache_url,
         model=model,
         terminal=terminal,
+        own_model=all(settings.model != d.name for d in data_directory("models").iterdir()),
+        say=say,
         providers=provider_checks(
             settings,
             workspace.taxonomy,
             os.environ,
             in_words(read_words(workspace.locations.consent_file)),
+            say=say,
         ),
         secrets=config_files if masked(settings.cache) != settings.cache else (),
         key_files=[expand_home(table.api_key_file) for table in tables if table.api_key_file],

@@ -49,7 +49,7 @@ def test_a_word_is_exported_and_counted_and_can_be_taken_back(home: Home, photos
     _, summary = home.summary(photos)
     assert (summary["cached"], summary["manual"], summary["categories"]["pets"]) == (6, 3, 3)
     cleared = home.run("label", photos, "--clear")
-    assert "3 labels taken back (6 photos)" in cleared.stderr
+    assert "3 labels taken back, of 6 photos" in cleared.stderr
     assert categories(home, photos) == before
 
 
@@ -113,7 +113,7 @@ def test_an_export_is_read_back_as_it_was_corrected(home: Home, photos: Path) ->
 def test_one_photo_is_one_photo(home: Home, photos: Path) -> None:
     one = min(photos.rglob("*.jpg"))
     assert "1 photo labelled: Pets" in home.run("label", one, "--as", "pets").stderr
-    assert "1 label taken back (1 photo)" in home.run("label", one, "--clear").stderr
+    assert "1 label taken back, of 1 photo" in home.run("label", one, "--clear").stderr
     table = home.path / "one\x1b[31m.csv"
     finished = home.run("export", one, "-o", table)
     assert r"1 row in" in finished.stderr

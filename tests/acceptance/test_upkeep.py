@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -209,6 +210,48 @@ def test_the_doctor_finds_a_new_machine_well(home: Home) -> None:
     told = home.run("doctor", "--json").json()
     assert told["exit_code"] == 0
     assert {"part", "verdict", "said", "mend"} == set(told["findings"][0])
+
+
+def test_the_doctor_speaks_chinese_and_its_json_keeps_its_keys(home: Home) -> None:
+    lines = home.run("doctor", "--lang", "zh").lines()
+    assert {line.split()[0] for line in lines if not line.startswith(" ")} <= {"正常", "注意"}
+    assert not [line for line in lines if line.isascii()]
+    told = home.run("doctor", "--lang", "zh", "--json").json()
+    assert {finding["verdict"] for finding in told["findings"]} <= {"ok", "warning"}
+    assert told["findings"][0]["part"] == "cache"
+
+
+def test_a_model_of_ones_own_is_not_mended_by_installing_xintu(home: Home, tmp_path: Path) -> None:
+    own = home.run("doctor", "--model", tmp_path)
+    assert "models list" in own.stdout
+    assert "pip install" not in own.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        'label "{photos}" --as pets',
+        'label "{photos}" --clear',
+        'export "{photos}" -o labels.csv',
+        'report "{photos}" -o page.html',
+        'cache check "{photos}"',
+        "cache prune",
+        "cache prune --dry-run",
+        "cache migrate",
+        'cache copy "sqlite:///{home}/cache.db" "sqlite:///{home}/other.db"',
+        "config init",
+    ],
+)
+def test_the_smaller_commands_speak_chinese_where_the_locale_does(
+    home: Home, photos: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos.parent)
+    words = shlex.split(command.format(photos=photos, home=home.state))
+    finished = home.run(*words, env={"LANG": "zh_CN.UTF-8"})
+    assert finished.exit_code == 0, finished
+    told = (finished.stdout + finished.stderr).splitlines()
+    assert told
+    assert not [line for line in told if line.isascii()]
 
 
 @pytest.mark.parametrize(

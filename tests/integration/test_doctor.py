@@ -30,6 +30,7 @@ from xintu_cli.jobs.surroundings import (
 from xintu_cli.locations import Locations
 from xintu_cli.providers.manifest import load_manifest
 from xintu_cli.records import Settlement
+from xintu_cli.reporting.phrases import speaker
 from xintu_cli.resources import data_directory
 from xintu_cli.storage.spool import LocalSpool
 from xintu_cli.storage.urls import open_cache
@@ -38,6 +39,7 @@ from xintu_cli.taxonomy import Category, Taxonomy, load_taxonomy
 pytestmark = pytest.mark.anyio
 
 TERMINAL = Terminal(is_terminal=False, encoding="utf-8", columns=80, kind="")
+SAY = speaker("en")
 MODEL = load_manifest(data_directory("models") / "xintu-lite")
 
 
@@ -291,7 +293,7 @@ def test_what_others_can_read_is_told_with_the_command_that_closes_it(tmp_path: 
     for file, mode in ((cache, 0o644), (key, 0o640)):
         file.write_text("x")
         file.chmod(mode)
-    findings = list(look_at_permissions([state, cache, tmp_path / "none"], [key]))
+    findings = list(look_at_permissions([state, cache, tmp_path / "none"], [key], SAY))
     assert [(f.verdict.value, int(f.exit_code)) for f in findings] == [
         ("warning", 0),
         ("warning", 0),
@@ -300,39 +302,39 @@ def test_what_others_can_read_is_told_with_the_command_that_closes_it(tmp_path: 
     assert findings[0].mend == f"chmod 700 '{tmp_path}/it'\"'\"'s'"
     for path, mode in ((state, 0o700), (cache, 0o600), (key, 0o400)):
         path.chmod(mode)
-    [finding] = look_at_permissions([state, cache], [key])
+    [finding] = look_at_permissions([state, cache], [key], SAY)
     assert finding.verdict is Verdict.OK
 
 
 def test_a_disk_that_is_nearly_full_is_broken(small_disk: Callable[[str], Path]) -> None:
-    [finding] = look_at_disk(small_disk("4m"))
+    [finding] = look_at_disk(small_disk("4m"), SAY)
     assert (finding.verdict, int(finding.exit_code)) == (Verdict.BROKEN, 74)
-    [finding] = look_at_disk(small_disk("100m"))
+    [finding] = look_at_disk(small_disk("100m"), SAY)
     assert finding.verdict is Verdict.WARNING
 
 
 def test_a_state_directory_that_is_not_there_is_broken(tmp_path: Path) -> None:
-    [finding] = look_at_disk(tmp_path / "none")
+    [finding] = look_at_disk(tmp_path / "none", SAY)
     assert (finding.verdict, finding.mend.split()[0]) == (Verdict.BROKEN, "export")
-    assert list(look_at_clock(tmp_path / "none")) == []
+    assert list(look_at_clock(tmp_path / "none", SAY)) == []
 
 
 def test_a_clock_that_cannot_be_right_is_told(tmp_path: Path) -> None:
-    [finding] = look_at_clock(tmp_path)
+    [finding] = look_at_clock(tmp_path, SAY)
     assert finding.verdict is Verdict.OK
     # A board without a battery wakes up in 1970.
-    [finding] = look_at_clock(tmp_path, lambda: 86_400.0)
+    [finding] = look_at_clock(tmp_path, SAY, lambda: 86_400.0)
     assert (finding.verdict, "1970-01-02" in finding.said) == (Verdict.WARNING, True)
 
 
 def test_stamps_of_another_clock_are_told(tmp_path: Path) -> None:
-    [finding] = look_at_clock(tmp_path, lambda: time.time() - 3600)
+    [finding] = look_at_clock(tmp_path, SAY, lambda: time.time() - 3600)
     assert finding.verdict is Verdict.WARNING
     assert "+3600 s" in finding.said
 
 
 def test_outputs_that_cannot_be_written_are_broken(tmp_path: Path) -> None:
-    findings = list(look_at_outputs([tmp_path / "rows.csv", tmp_path / "no" / "rows.csv"]))
+    findings = list(look_at_outputs([tmp_path / "rows.csv", tmp_path / "no" / "rows.csv"], SAY))
     assert verdicts(findings) == [Verdict.OK, Verdict.BROKEN]
     assert list(tmp_path.iterdir()) == []
 

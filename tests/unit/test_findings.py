@@ -15,6 +15,7 @@ from xintu_cli.errors import (
 )
 from xintu_cli.jobs.findings import Finding, Verdict, broken, exit_code_of, ok, warning
 from xintu_cli.jobs.surroundings import Terminal, look_at_terminal
+from xintu_cli.reporting.phrases import speaker
 
 STORAGE, CREDENTIALS = StorageError("disk"), CredentialsError("key")
 CONFIGURATION, NOBODY = ConfigurationError("key"), ProviderUnavailableError("nobody")
@@ -65,6 +66,6 @@ def test_a_terminal_that_shows_less_is_told_how_to_show_more(
     is_terminal: bool, encoding: str, columns: int, kind: str, verdict: Verdict
 ) -> None:
     terminal = Terminal(is_terminal=is_terminal, encoding=encoding, columns=columns, kind=kind)
-    [finding] = look_at_terminal(terminal)
+    [finding] = look_at_terminal(terminal, speaker("en"))
     assert finding.verdict is verdict
     assert bool(finding.mend) == (verdict is Verdict.WARNING)

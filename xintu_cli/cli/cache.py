@@ -62,6 +62,7 @@ def check(
     from xintu_cli.cli.consenting import heeding_consent
     from xintu_cli.cli.session import open_session
     from xintu_cli.cli.tables import CheckTable
+    from xintu_cli.reporting.phrases import speaker
     from xintu_cli.stages.roots import absolute_roots
 
     flags = {
@@ -76,7 +77,8 @@ def check(
     }
     session = heeding_consent(open_session(flags, config))
     roots = absolute_roots(paths)
-    table = CheckTable(as_json=as_json, each=session.workspace.settings.verbose)
+    tell = speaker(session.language)
+    table = CheckTable(tell, as_json=as_json, each=session.workspace.settings.verbose)
 
     async def read() -> None:
         async with open_check(session.workspace, roots) as batches:

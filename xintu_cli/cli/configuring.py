@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from xintu_cli.cli.exits import say
+from xintu_cli.cli.questions import LANGUAGES, ask_settings
 from xintu_cli.cli.session import configure, language_of_locale
 from xintu_cli.cli.tables import open_stdout
 from xintu_cli.configuration import Configuration
 from xintu_cli.consent import in_words, read_words, standing, with_consent
 from xintu_cli.errors import OutputError, UsageError
 from xintu_cli.locations import find_locations
+from xintu_cli.reporting.command_phrases import Deed
 from xintu_cli.reporting.escape import display_text, json_text
+from xintu_cli.reporting.phrases import speaker
 from xintu_cli.resources import data_directory
 from xintu_cli.settings import ProviderConfig
 from xintu_cli.storage.urls import masked
@@ -43,8 +46,9 @@ def show_configuration(config: Path | None, *, as_json: bool) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("setting", "value", "from"):
-        table.add_column(heading, overflow="fold")
+    tell = speaker(configuration.settings.lang or language_of_locale(os.environ))
+    for heading in (Deed.SETTING, Deed.VALUE, Deed.FROM):
+        table.add_column(tell(heading), overflow="fold")
     for key, origin in configuration.origins.items():
         plain = _plain(key, configuration)
         value = "–" if plain is None else display_text(json_text(plain))
@@ -53,7 +57,8 @@ def show_configuration(config: Path | None, *, as_json: bool) -> None:
     console = open_stdout()
     console.print(table)
     for name in _KEYS:
-        console.print(Text(f"{name}: {'set' if os.environ.get(name) else 'not set'}", style="dim"))
+        said = tell(Deed.SET if os.environ.get(name) else Deed.NOT_SET)
+        console.print(Text(f"{name}: {said}", style="dim"))
     if words:
         console.print(Text(display_text(f"{in_words(words)}: {consent}"), style="dim"))
 
@@ -79,7 +84,8 @@ def init_configuration(*, force: bool, ask: bool) -> None:
         raise UsageError(f"there is a configuration already: {target}. --force replaces it.")
     text = (data_directory("configs") / "default.toml").read_text(encoding="utf-8")
     text = re.sub(r"(?m)^(?=[a-z_]+ = )", "# ", text)
-    for key, value in (_answers() if ask else {}).items():
+    answers = _answers() if ask else {}
+    for key, value in answers.items():
         line = f"{key} = {json_text(value)}"
         text = re.sub(rf"(?m)^# {key} = .*$", line.replace("\\", r"\\"), text, count=1)
     temporary = target.with_name(f".{target.name}.new")
@@ -95,13 +101,18 @@ def init_configuration(*, force: bool, ask: bool) -> None:
         raise OutputError(
             f"cannot write {target}: {error.strerror}. Check the directory's permissions."
         ) from error
-    say(f"wrote {display_text(str(target))}: every setting is explained there.")
+    tell = speaker(answers.get("lang") or _language_so_far())
+    say(tell(Deed.WROTE_CONFIGURATION, path=display_text(str(target))))
 
 
 def _answers() -> dict[str, Any]:
     """Ask whoever sits there; nobody does where one of the streams is no terminal."""
     if sys.stdin is None or sys.stderr is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return {}
-    from xintu_cli.cli.questions import ask_settings
+    return ask_settings(_language_so_far())
 
-    return ask_settings(language_of_locale(os.environ))
+
+def _language_so_far() -> str:
+    """Return the language of whoever has no configuration yet, or an unreadable one."""
+    said = os.environ.get("XINTU_LANG", "")
+    return said if said in LANGUAGES else language_of_locale(os.environ)

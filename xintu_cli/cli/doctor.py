@@ -14,6 +14,7 @@ def doctor(
     provider: options.Provider = None,
     model: options.Model = None,
     config: options.Config = None,
+    lang: options.Lang = None,
     as_json: options.AsJson = False,
     debug: options.Debug = None,
 ) -> None:
@@ -26,6 +27,7 @@ def doctor(
         "policy": policy,
         "provider": provider,
         "model": model,
+        "lang": lang,
         "debug": debug,
     }
     raise typer.Exit(examine_installation(flags, config, as_json=as_json))

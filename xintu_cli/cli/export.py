@@ -67,10 +67,11 @@ def export(
     from xintu_cli.cli.unread import tell_of_unread
     from xintu_cli.errors import UsageError
     from xintu_cli.locations import expand_home
+    from xintu_cli.reporting.command_phrases import Deed
     from xintu_cli.reporting.escape import display_text
     from xintu_cli.reporting.export import ExportFormat, format_for
-    from xintu_cli.reporting.figures import counted
     from xintu_cli.reporting.outputs import Target, check_writable
+    from xintu_cli.reporting.phrases import speaker
     from xintu_cli.stages.roots import absolute_roots
 
     flags = {
@@ -99,14 +100,17 @@ def export(
     else:
         chosen = format_for(target, remedy=", or say --format")
     check_writable(target)
+    tell = speaker(session.language)
     # The photos that this machine has never decoded are decoded now: that may take its time.
-    shown = nullcontext(no_progress) if target == "-" else shown_progress(session, "exporting")
+    shown = (
+        nullcontext(no_progress) if target == "-" else shown_progress(session, tell(Deed.EXPORTING))
+    )
     with shown as advance:
         write = partial(write_rows, keep_missing=missing == "keep", advance=advance)
         written = anyio.run(write, session, absolute_roots(paths), target, chosen)
     if not session.workspace.settings.quiet and target != "-":
-        say(f"{counted(written.rows, 'row')} in {display_text(named)}")
-    raise typer.Exit(tell_of_unread(written.report))
+        say(tell(Deed.ROWS_IN, n=written.rows, name=display_text(named)))
+    raise typer.Exit(tell_of_unread(written.report, tell))
 
 
 def _check(word: str, known: Sequence[str], option: str) -> None:

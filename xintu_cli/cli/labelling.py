@@ -16,9 +16,10 @@ from xintu_cli.cli.exits import say
 from xintu_cli.cli.session import Session
 from xintu_cli.errors import ExitCode, UsageError
 from xintu_cli.jobs.label import LabelDesk, Labelled, label_below, label_rows
+from xintu_cli.reporting.command_phrases import Deed
 from xintu_cli.reporting.escape import display_text
-from xintu_cli.reporting.figures import counted
 from xintu_cli.reporting.labels import read_labels_csv
+from xintu_cli.reporting.phrases import Phrase, speaker
 from xintu_cli.stages.control import Control
 from xintu_cli.stages.roots import absolute_roots
 from xintu_cli.stages.walk import WalkPlan, WalkReport, walk_files
@@ -90,20 +91,25 @@ def _confirm(plan: WalkPlan, session: Session, name: str) -> None:
         return
     import typer
 
-    what = f"Label {files:,} files as {name}?" if name else f"Take your word on {files:,} back?"
+    question = Deed.ASK_LABEL if name else Deed.ASK_CLEAR
+    what = speaker(session.language)(question, n=files, name=name)
     if not typer.confirm(what, err=True):
         raise UsageError("nothing was labelled.")
 
 
 def _tell(done: Labelled, key: str | None, *, cleared: bool, session: Session) -> None:
+    tell = speaker(session.language)
     for path, reason in done.failures[:_NAMED_FAILURES]:
         say(f"{display_text(path)}: {reason}")
     if len(done.failures) > _NAMED_FAILURES:
-        say(f"… and {len(done.failures) - _NAMED_FAILURES:,} more")
+        say(tell(Deed.MORE, n=len(done.failures) - _NAMED_FAILURES))
     if session.workspace.settings.quiet:
         return
     if cleared:
-        say(f"{counted(done.images, 'label')} taken back ({counted(done.photos, 'photo')})")
+        photos = tell(Phrase.PHOTOS, n=done.photos)
+        say(tell(Deed.TAKEN_BACK, n=done.images, photos=photos))
+    elif key:
+        name = session.workspace.taxonomy.display_name(key, session.language)
+        say(tell(Deed.LABELLED_AS, n=done.photos, name=name))
     else:
-        name = session.workspace.taxonomy.display_name(key, session.language) if key else ""
-        say(f"{counted(done.photos, 'photo')} labelled" + (f": {name}" if name else ""))
+        say(tell(Deed.LABELLED, n=done.photos))

@@ -12,6 +12,7 @@ from xintu_cli.cli.exits import say
 from xintu_cli.cli.session import Session
 from xintu_cli.reporting.choice import can_draw_on
 from xintu_cli.reporting.figures import percent
+from xintu_cli.reporting.phrases import Phrase, Say, speaker
 
 Advance = Callable[[int, int], None]
 """`advance(done, total)`: how far the job is."""
@@ -29,7 +30,7 @@ def shown_progress(session: Session, doing: str) -> Iterator[Advance]:
         with _bar(doing) as advance:
             yield advance
     else:
-        yield _Lines(doing)
+        yield _Lines(doing, speaker(session.language))
 
 
 def no_progress(_done: int, _total: int) -> None:
@@ -39,15 +40,17 @@ def no_progress(_done: int, _total: int) -> None:
 class _Lines:
     """A line every half minute."""
 
-    def __init__(self, doing: str) -> None:
+    def __init__(self, doing: str, tell: Say) -> None:
         self._doing = doing
+        self._tell = tell
         self._last = time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
         if now - self._last >= _LINE_SECONDS:
             self._last = now
-            say(f"{self._doing}: {done:,} of {total:,} ({percent(done, total)})")
+            counts = self._tell(Phrase.DONE_OF, done=done, found=total)
+            say(f"{self._doing}: {counts} ({percent(done, total)})")
 
 
 @contextmanager

@@ -17,9 +17,10 @@ from xintu_cli.errors import ExitCode, UsageError
 from xintu_cli.jobs.export import Sources
 from xintu_cli.jobs.report import write_report
 from xintu_cli.locations import expand_home
+from xintu_cli.reporting.command_phrases import Deed
 from xintu_cli.reporting.escape import display_text
-from xintu_cli.reporting.figures import counted
 from xintu_cli.reporting.outputs import Target, check_writable
+from xintu_cli.reporting.phrases import Phrase, speaker
 from xintu_cli.reporting.run_facts import RunFacts
 from xintu_cli.stages.roots import absolute_roots
 from xintu_cli.stages.walk import WalkPlan
@@ -28,7 +29,7 @@ from xintu_cli.storage.urls import masked
 
 def report_paths(session: Session, paths: Sequence[Path], output: Path) -> ExitCode:
     """Write the page about the photos below `paths`; return the exit code."""
-    workspace = session.workspace
+    workspace, tell = session.workspace, speaker(session.language)
     target = _page(output)
     check_writable(target)
     roots = absolute_roots(paths)
@@ -42,7 +43,7 @@ def report_paths(session: Session, paths: Sequence[Path], output: Path) -> ExitC
     plan = WalkPlan(roots, walk_rules(workspace))
 
     async def run() -> int:
-        with shown_progress(session, "making thumbnails") as advance:
+        with shown_progress(session, tell(Deed.THUMBNAILS)) as advance:
             async with open_shared(workspace) as cache:
                 with open_local(workspace) as index:
                     sources = Sources(
@@ -56,8 +57,9 @@ def report_paths(session: Session, paths: Sequence[Path], output: Path) -> ExitC
 
     photos = anyio.run(run)
     if not workspace.settings.quiet and target != "-":
-        say(f"{counted(photos, 'photo')} in {display_text(os.fsencode(output))}")
-    return tell_of_unread(plan.report)
+        name = display_text(os.fsencode(output))
+        say(tell(Deed.PHOTOS_IN, photos=tell(Phrase.PHOTOS, n=photos), name=name))
+    return tell_of_unread(plan.report, tell)
 
 
 def _page(output: Path) -> Target:

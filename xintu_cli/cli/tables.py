@@ -11,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from xintu_cli.jobs.check import Checked
-from xintu_cli.records import CacheInfo
+from xintu_cli.records import CacheInfo, Source
+from xintu_cli.reporting.command_phrases import Deed
 from xintu_cli.reporting.escape import display_text, json_text, path_text
-from xintu_cli.reporting.figures import counted
+from xintu_cli.reporting.phrases import Phrase, Say
 
 
 def open_stdout() -> Console:
@@ -49,10 +50,14 @@ def show_cache_info(info: CacheInfo, *, as_json: bool) -> None:
     console.print(Text(f"rows: {rows}", style="dim"), soft_wrap=True)
 
 
+_BY_SOURCE = {Source.MANUAL: Deed.MANUAL, Source.LLM: Deed.LLM, Source.LOCAL: Deed.LOCAL}
+
+
 class CheckTable:
     """Counts what `cache check` finds; `each` prints a line a photo, too."""
 
-    def __init__(self, *, as_json: bool, each: bool) -> None:
+    def __init__(self, tell: Say, *, as_json: bool, each: bool) -> None:
+        self._tell = tell
         self._as_json = as_json
         self._each = each
         self._verdicts: Counter[str] = Counter()
@@ -85,10 +90,16 @@ class CheckTable:
         if self._as_json:
             sys.stdout.write(json_text(fields) + "\n")
             return
-        by = ", ".join(f"{count:,} {name}" for name, count in sorted(self._sources.items()))
-        sys.stdout.write(
-            f"{counted(self._verdicts.total(), 'photo')}: {answered:,} answered"
-            + (f" ({by})" if by else "")
-            + f", {fields['provisional']:,} provisional, {fields['missing']:,} to classify, "
-            f"{fields['unreadable']:,} unreadable\n"
+        tell = self._tell
+        by = ", ".join(
+            tell(_BY_SOURCE[Source(name)], n=count) for name, count in sorted(self._sources.items())
         )
+        line = tell(
+            Deed.CHECKED,
+            photos=tell(Phrase.PHOTOS, n=self._verdicts.total()),
+            answered=answered,
+            provisional=fields["provisional"],
+            rest=tell(Deed.CHECKED_REST, **fields),
+            by=tell(Deed.CHECKED_BY, sources=by) if by else "",
+        )
+        sys.stdout.write(f"{line}\n")

@@ -16,21 +16,22 @@ from xintu_cli.cli.session import Session
 from xintu_cli.errors import UsageError
 from xintu_cli.jobs.tidying import Tidied, forget_orphans
 from xintu_cli.locations import expand_home
+from xintu_cli.reporting.command_phrases import Deed
 from xintu_cli.reporting.escape import display_text
-from xintu_cli.reporting.figures import counted, money
-from xintu_cli.reporting.phrases import speaker
+from xintu_cli.reporting.figures import money
+from xintu_cli.reporting.phrases import Say, speaker
 from xintu_cli.storage.copying import copy_cache, copy_descriptions
 from xintu_cli.storage.upkeep import Pruned, PruneRules, TaskLine, prune, read_tasks
 from xintu_cli.storage.urls import masked, migrate_cache, open_cache
 from xintu_cli.workspace import find_model
 
 _WORDS = (
-    ("request_log", "rows of the log (their daily totals stay)"),
-    ("settlement", "records of settled batches"),
-    ("claim", "claims of runs that died"),
-    ("refusal", "refusals that are over"),
-    ("local_answers", "answers of other local models"),
-    ("task_answers", "answers to the named task"),
+    ("request_log", Deed.LOG_ROWS),
+    ("settlement", Deed.SETTLEMENTS),
+    ("claim", Deed.CLAIMS),
+    ("refusal", Deed.REFUSALS),
+    ("local_answers", Deed.OTHER_MODELS),
+    ("task_answers", Deed.TASK_ANSWERS),
 )
 
 
@@ -61,13 +62,11 @@ def prune_cache(session: Session, wanted: Wanted) -> None:
 
     pruned = anyio.run(run)
     tidied = _tidy(session, wanted)
+    tell = speaker(session.language)
     for root in tidied.kept_roots:
-        say(
-            f"{display_text(root)} is empty or cannot be read: is the disk mounted? "
-            "Nothing of it was forgotten."
-        )
+        say(tell(Deed.ROOT_KEPT, root=display_text(root)))
     if not session.workspace.settings.quiet:
-        _tell(pruned, tidied, dry_run=wanted.dry_run)
+        _tell(pruned, tidied, tell, dry_run=wanted.dry_run)
 
 
 def _tidy(session: Session, wanted: Wanted) -> Tidied:
@@ -79,12 +78,14 @@ def _tidy(session: Session, wanted: Wanted) -> Tidied:
         return forget_orphans(index, roots, dry_run=wanted.dry_run)
 
 
-def _tell(pruned: Pruned, tidied: Tidied, *, dry_run: bool) -> None:
+def _tell(pruned: Pruned, tidied: Tidied, tell: Say, *, dry_run: bool) -> None:
     parts = [(getattr(pruned, name), words) for name, words in _WORDS]
-    parts.append((tidied.forgotten, "index entries of files that are gone"))
-    verb = "would delete" if dry_run else "deleted"
-    deleted = [f"{verb} {count:,} {words}" for count, words in parts if count]
-    for line in deleted or [f"{verb} nothing: nothing has served its time"]:
+    parts.append((tidied.forgotten, Deed.INDEX_ENTRIES))
+    some, none = Deed.DELETED, Deed.DELETED_NOTHING
+    if dry_run:
+        some, none = Deed.WOULD_DELETE, Deed.WOULD_DELETE_NOTHING
+    deleted = [tell(some, n=count, what=tell(words)) for count, words in parts if count]
+    for line in deleted or [tell(none)]:
         sys.stdout.write(f"{line}\n")
 
 
@@ -122,20 +123,22 @@ def migrate_schema(session: Session) -> None:
     """Take the cache through the steps it lacks."""
     url = session.workspace.cache_url
     steps = anyio.run(migrate_cache, url)
-    what = f"took {counted(steps, 'step')}" if steps else "nothing to do"
-    sys.stdout.write(f"{display_text(masked(url))}: {what}, the schema is this version's\n")
+    tell = speaker(session.language)
+    what = tell(Deed.STEPS, n=steps) if steps else tell(Deed.NO_STEPS)
+    sys.stdout.write(tell(Deed.SCHEMA, url=display_text(masked(url)), what=what) + "\n")
 
 
 def copy_answers(session: Session, source: str, target: str) -> None:
     """Copy one cache into another, with progress."""
     if source == target:
         raise UsageError(_SAME.format(url=masked(source)))
-    with shown_progress(session, "copying") as advance:
+    tell = speaker(session.language)
+    with shown_progress(session, tell(Deed.COPYING)) as advance:
         done, left_out = anyio.run(_copy, session, source, target, advance)
     if not session.workspace.settings.quiet:
-        say(f"{counted(done, 'row')} copied to {display_text(masked(target))}")
+        say(tell(Deed.COPIED, n=done, url=display_text(masked(target))))
     if left_out:
-        say(f"{counted(left_out, 'row')} left out: of no kind that xintu writes")
+        say(tell(Deed.NOT_COPIED, n=left_out))
 
 
 async def _copy(session: Session, source: str, target: str, advance: Advance) -> tuple[int, int]:

@@ -34,7 +34,9 @@ from xintu_cli.providers.coverage import coverage
 from xintu_cli.providers.head_files import HeadNotes
 from xintu_cli.providers.heads import HeadShelf
 from xintu_cli.providers.manifest import ModelManifest
+from xintu_cli.reporting.doctor_phrases import Found, Mend
 from xintu_cli.reporting.escape import shell_word
+from xintu_cli.reporting.phrases import Say, speaker
 from xintu_cli.storage.cache import SqlCache
 from xintu_cli.storage.credentials import PASSWORD_VARIABLE
 from xintu_cli.storage.index import SqliteFileIndex
@@ -66,11 +68,14 @@ class Patient:
     cache_url: str
     model: ModelManifest | XintuError
     terminal: Terminal
+    own_model: bool = False
+    """The model is a directory of the user's, not one that ships."""
     providers: Sequence[ProviderCheck | Finding] = ()
     secrets: Sequence[Path] = ()
     """Files that hold a password."""
     key_files: Sequence[Path] = ()
     outputs: Sequence[Path] = ()
+    say: Say = field(default_factory=lambda: speaker("en"))
     disk: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
 
 
@@ -80,16 +85,16 @@ async def examine(patient: Patient) -> AsyncGenerator[Finding, None]:
         async with aclosing(look(patient)) as found:
             async for finding in found:
                 yield finding
-    state, locations = patient.locations.state, patient.locations
+    state, locations, say = patient.locations.state, patient.locations, patient.say
     databases = [locations.cache_file, locations.index_file, locations.spool_file]
     private = [state, *databases, *patient.secrets]
     for check_machine in (
-        partial(surroundings.look_at_clock, state),
-        partial(surroundings.look_at_disk, state),
-        partial(surroundings.look_at_permissions, private, patient.key_files),
-        partial(surroundings.look_at_codecs),
-        partial(surroundings.look_at_terminal, patient.terminal),
-        partial(surroundings.look_at_outputs, patient.outputs),
+        partial(surroundings.look_at_clock, state, say),
+        partial(surroundings.look_at_disk, state, say),
+        partial(surroundings.look_at_permissions, private, patient.key_files, say),
+        partial(surroundings.look_at_codecs, say),
+        partial(surroundings.look_at_terminal, patient.terminal, say),
+        partial(surroundings.look_at_outputs, patient.outputs, say),
     ):
         findings = await to_thread.run_sync(_all, check_machine, limiter=patient.disk)
         for finding in findings:
@@ -104,20 +109,17 @@ async def _look_at_cache(patient: Patient) -> AsyncGenerator[Finding, None]:
     """Open the cache, read it, write to it, and see what waits for it."""
     try:
         async with open_cache(patient.cache_url) as cache:
-            yield await _reachable(cache)
-            async for finding in _odd_rows(cache):
+            yield await _reachable(cache, patient.say)
+            async for finding in _odd_rows(cache, patient.say):
                 yield finding
-            yield await _writable(cache, patient.taxonomy.task)
-            async for finding in _clocks(cache):
+            yield await _writable(cache, patient.taxonomy.task, patient.say)
+            async for finding in _clocks(cache, patient.say):
                 yield finding
             yield await _spool(cache, patient)
     except XintuError as error:
         yield broken("cache", error, _mend_cache(error, patient))
         if patient.locations.spool_file.exists():
-            said = "it may hold answers that wait for the cache"
-            yield warning(
-                "spool", said, "xintu classify PATH  (writes them once the cache is back)"
-            )
+            yield warning("spool", patient.say(Found.MAY_WAIT), patient.say(Mend.WRITES_ONCE_BACK))
 
 
 def _mend_cache(error: XintuError, patient: Patient) -> str:
@@ -128,22 +130,27 @@ def _mend_cache(error: XintuError, patient: Patient) -> str:
         case CredentialsError() if PASSWORD_VARIABLE in str(error):
             return f"export {PASSWORD_VARIABLE}=…"
         case DamagedError() if patient.cache_url.startswith("sqlite:"):
-            return _away(sqlite_path(patient.cache_url)) + "  (or restore a backup in its place)"
+            command = _away(sqlite_path(patient.cache_url))
+            return patient.say(Mend.OR_BACKUP, command=command)
         case _:
             return ""
 
 
-async def _reachable(cache: SqlCache) -> Finding:
+async def _reachable(cache: SqlCache, say: Say) -> Finding:
     started = time.monotonic()
     info = await cache.info()
     milliseconds = (time.monotonic() - started) * 1000
     answers = sum(info.sources.values())
-    size = "" if info.size_bytes is None else f", {info.size_bytes / 1e6:,.1f} MB"
-    return ok(
-        "cache",
-        f"{info.url}: {answers:,} answers, schema {info.schema_version}{size}, "
-        f"read in {milliseconds:,.0f} ms",
+    size = info.size_bytes
+    said = say(
+        Found.CACHE,
+        url=info.url,
+        answers=answers,
+        schema=info.schema_version,
+        size="" if size is None else say(Found.CACHE_SIZE, megabytes=size / 1e6),
+        ms=milliseconds,
     )
+    return ok("cache", said)
 
 
 def _away(database: Path) -> str:
@@ -152,15 +159,15 @@ def _away(database: Path) -> str:
     return f'for f in {word}*; do mv "$f" "$f.away"; done'
 
 
-async def _odd_rows(cache: SqlCache) -> AsyncIterator[Finding]:
+async def _odd_rows(cache: SqlCache, say: Say) -> AsyncIterator[Finding]:
     """Check a file page by page; a server's tables are its administrator's, and may be huge."""
     if not cache.url.startswith("sqlite:"):
         return
     for problem in await check(cache):
-        yield warning("cache", problem, "xintu classify PATH  (replaces those it meets)")
+        yield warning("cache", problem, say(Mend.REPLACES))
 
 
-async def _writable(cache: SqlCache, task: str) -> Finding:
+async def _writable(cache: SqlCache, task: str, say: Say) -> Finding:
     """Claim a photo that does not exist, and give it back: an insert, an update, a delete."""
     run_id = secrets.token_hex(16)
     host = socket.gethostname()
@@ -168,35 +175,33 @@ async def _writable(cache: SqlCache, task: str) -> Finding:
     await cache.release(task, [_NO_PHOTO], run_id=run_id)
     expired = await cache.expired_claims()
     if expired:
-        said = f"{expired:,} photos were claimed by runs that died: their calls may have been paid"
-        return warning("cache", said, "xintu classify PATH  (takes them over)")
-    return ok("cache", "can be written")
+        return warning("cache", say(Found.DEAD_CLAIMS, n=expired), say(Mend.TAKES_OVER))
+    return ok("cache", say(Found.CACHE_WRITABLE))
 
 
-async def _clocks(cache: SqlCache) -> AsyncIterator[Finding]:
+async def _clocks(cache: SqlCache, say: Say) -> AsyncIterator[Finding]:
     """Compare a server's clock with this machine's; a file's is the same one."""
     if cache.url.startswith("sqlite:"):
         return
     theirs = as_utc(await cache.connector.read(clock, doing="read from"))
     apart = (datetime.now(UTC) - theirs).total_seconds()
     if abs(apart) > _CLOCKS_APART_SECONDS:
-        said = f"this machine is {apart:+.0f} s from the cache's server, whose clock decides"
-        yield warning("clock", said, "timedatectl set-ntp true  (on both)")
+        said = say(Found.SERVER_CLOCK_APART, seconds=apart)
+        yield warning("clock", said, say(Mend.BOTH_CLOCKS))
     else:
-        yield ok("clock", f"{abs(apart):.0f} s from the cache's server")
+        yield ok("clock", say(Found.SERVER_CLOCK, seconds=abs(apart)))
 
 
 async def _spool(cache: SqlCache, patient: Patient) -> Finding:
+    say = patient.say
     spool = LocalSpool(patient.locations.spool_file, cache.cache_id)
     waiting = await to_thread.run_sync(spool.waiting, limiter=patient.disk)
     if waiting:
-        said = f"{waiting:,} batches of answers wait to be written to the cache"
-        return warning("spool", said, "xintu classify PATH  (writes them first)")
+        return warning("spool", say(Found.WAITING, n=waiting), say(Mend.WRITES_FIRST))
     others = await to_thread.run_sync(spool.waiting_elsewhere, limiter=patient.disk)
     if others:
-        said = f"{others:,} batches of answers wait, for another cache than this"
-        return warning("spool", said, "xintu classify PATH --cache URL  (of that cache)")
-    return ok("spool", "no answer waits to be written")
+        return warning("spool", say(Found.WAITING_ELSEWHERE, n=others), say(Mend.OTHER_CACHE))
+    return ok("spool", say(Found.NOTHING_WAITS))
 
 
 async def _look_at_index(patient: Patient) -> AsyncGenerator[Finding, None]:
@@ -211,15 +216,16 @@ async def _look_at_index(patient: Patient) -> AsyncGenerator[Finding, None]:
     except XintuError as error:
         yield broken("index", error, _away(path) if isinstance(error, DamagedError) else "")
         return
-    cannot = f", {unreadable:,} of them unreadable" if unreadable else ""
-    yield ok("index", f"{path}: {files:,} files{cannot}")
+    say = patient.say
+    cannot = say(Found.INDEX_UNREADABLE, n=unreadable) if unreadable else ""
+    yield ok("index", say(Found.INDEX, path=path, files=files) + cannot)
 
 
 async def _look_at_model(patient: Patient) -> AsyncGenerator[Finding, None]:
     """Check the file against its manifest and run it once."""
     from xintu_cli.providers.onnx_model import OnnxModel
 
-    manifest = patient.model
+    manifest, say = patient.model, patient.say
     try:
         if isinstance(manifest, XintuError):
             raise manifest
@@ -228,25 +234,28 @@ async def _look_at_model(patient: Patient) -> AsyncGenerator[Finding, None]:
         milliseconds = (time.monotonic() - started) * 1000
         size = model.embedding_size
     except ModelFileError as error:
-        yield broken("model", error, "pip install --force-reinstall xintu")
+        yield broken("model", error, say(_mend_model(patient)))
         return
     except XintuError as error:
         yield broken("model", error, "xintu models list")
         return
-    yield ok(
-        "model",
-        f"{manifest.fingerprint}: checksum right, loaded and tried in {milliseconds:,.0f} ms",
-    )
+    yield ok("model", say(Found.MODEL, fingerprint=manifest.fingerprint, ms=milliseconds))
     learnt = _learnt(patient, manifest, size)
     if isinstance(learnt, ModelFileError):
         yield broken("model", learnt, "xintu models adapt --take-back")
         return
     if learnt:
-        said = f"learnt for {learnt.taxonomy} from {learnt.total:,} photos on {learnt.made_at[:10]}"
+        day = learnt.made_at[:10]
+        said = say(Found.LEARNT, taxonomy=learnt.taxonomy, photos=learnt.total, day=day)
         yield ok("model", said)
     served = coverage(manifest, patient.taxonomy, head=learnt.categories if learnt else ())
     if not served.complete:
-        yield warning("model", str(served), "xintu models train DIR  (learns your categories)")
+        yield warning("model", str(served), say(Mend.TRAIN))
+
+
+def _mend_model(patient: Patient) -> Mend:
+    """Say where a model comes from again: what does not ship with xintu is the user's own."""
+    return Mend.OTHER_MODEL if patient.own_model else Mend.REINSTALL
 
 
 def _learnt(
@@ -275,4 +284,4 @@ async def _look_at_providers(patient: Patient) -> AsyncGenerator[Finding, None]:
         try:
             yield ok(part, await provider.ask())
         except XintuError as error:
-            yield broken(part, error, mend_provider(error))
+            yield broken(part, error, mend_provider(error, patient.say))

@@ -13,6 +13,8 @@ from xintu_cli.errors import (
     ProviderUnavailableError,
     XintuError,
 )
+from xintu_cli.reporting.doctor_phrases import Mend
+from xintu_cli.reporting.phrases import Say
 
 _GRAVEST_FIRST = (
     ExitCode.CONFIGURATION,
@@ -61,19 +63,19 @@ def broken(part: str, error: XintuError, mend: str = "") -> Finding:
     return Finding(part, Verdict.BROKEN, str(error), mend, code)
 
 
-def mend_provider(error: XintuError) -> str:
+def mend_provider(error: XintuError, say: Say) -> str:
     """Say what to do about a provider that failed, where its own message does not."""
     match error:
         case ProviderUnavailableError(unreachable=True):
             return ""
         case ProviderUnavailableError(throttled=True):
-            return "it is there and busy: try again in a minute, or ask for a higher limit"
+            return say(Mend.BUSY)
         case ProviderUnavailableError():
-            return "try again later; if it stays so, check its base_url, or name another --provider"
+            return say(Mend.LATER)
         case AnswerError():
-            return "check its base_url, and that its model can see pictures and follow orders"
+            return say(Mend.CHECK_ANSWERS)
         case ProviderRejectedError():
-            return "check its model, kind and base_url"
+            return say(Mend.CHECK_REQUEST)
         case _:
             return ""
 

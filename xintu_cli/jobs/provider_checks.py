@@ -16,6 +16,8 @@ from xintu_cli.providers.catalog import default_providers
 from xintu_cli.providers.configured import nobody_configured, profile_of, providers_in_use
 from xintu_cli.providers.opening import open_provider
 from xintu_cli.providers.profile import ProviderProfile
+from xintu_cli.reporting.doctor_phrases import Found
+from xintu_cli.reporting.phrases import Say
 from xintu_cli.settings import ProviderConfig, Settings
 from xintu_cli.taxonomy import Taxonomy
 
@@ -24,7 +26,12 @@ PATIENCE_SECONDS = 30.0
 
 
 def provider_checks(
-    settings: Settings, taxonomy: Taxonomy, environ: Mapping[str, str], remembered: str = ""
+    settings: Settings,
+    taxonomy: Taxonomy,
+    environ: Mapping[str, str],
+    remembered: str = "",
+    *,
+    say: Say,
 ) -> list[ProviderCheck | Finding]:
     """Return a check per provider in use; one without a usable key is a finding already.
 
@@ -40,9 +47,9 @@ def provider_checks(
         return [*told, *(_check(config, settings, taxonomy, environ) for config in configs)]
     if wanted:
         return [broken("providers", nobody_configured(settings.policy))]
-    said = "none in use: the local model answers, nothing leaves this machine"
+    said = say(Found.NO_PROVIDER)
     if unused := [entry.key_variable for entry in default_providers(environ)]:
-        said += f" ({', '.join(unused)} lies in the environment unused)"
+        said += say(Found.UNUSED_KEYS, names=", ".join(unused))
     return [ok("providers", f"{said}; {remembered}" if remembered else said)]
 
 

@@ -17,8 +17,10 @@ from pathlib import Path
 from xintu_cli.errors import ConfigurationError, OutputError, StorageError
 from xintu_cli.imaging.codecs import broken_codecs
 from xintu_cli.jobs.findings import Finding, broken, ok, warning
+from xintu_cli.reporting.doctor_phrases import Found, Mend
 from xintu_cli.reporting.escape import shell_word
 from xintu_cli.reporting.outputs import check_writable
+from xintu_cli.reporting.phrases import Say
 from xintu_cli.storage.filesystems import network_file_system
 
 _FIRST_YEAR = 2025
@@ -42,11 +44,13 @@ class Terminal:
     """The value of TERM."""
 
 
-def look_at_clock(state: Path, clock: Callable[[], float] = time.time) -> Iterator[Finding]:
+def look_at_clock(
+    state: Path, say: Say, clock: Callable[[], float] = time.time
+) -> Iterator[Finding]:
     """Compare the machine's clock with sense, and with the stamps that files get."""
     now = clock()
     if time.gmtime(now).tm_year < _FIRST_YEAR:
-        said = f"the clock says {time.strftime('%Y-%m-%d', time.gmtime(now))}"
+        said = say(Found.CLOCK_WRONG, day=time.strftime("%Y-%m-%d", time.gmtime(now)))
         yield warning("clock", said, "timedatectl set-ntp true")
         return
     try:
@@ -55,15 +59,13 @@ def look_at_clock(state: Path, clock: Callable[[], float] = time.time) -> Iterat
     except OSError:
         return  # that nothing can be written there is the disk's finding
     if abs(ahead) > _STAMP_SECONDS:
-        said = (
-            f"{state} stamps files {ahead:+.0f} s apart from the clock: unchanged ones are reread"
-        )
-        yield warning("clock", said, "timedatectl set-ntp true  (here and on the file server)")
+        said = say(Found.STAMPS_APART, state=state, seconds=ahead)
+        yield warning("clock", said, say(Mend.FILE_SERVER_CLOCK))
     else:
-        yield ok("clock", "agrees with the stamps of new files")
+        yield ok("clock", say(Found.CLOCK))
 
 
-def look_at_disk(state: Path) -> Iterator[Finding]:
+def look_at_disk(state: Path, say: Say) -> Iterator[Finding]:
     """Look whether the state directory can take what a run writes."""
     try:
         free = shutil.disk_usage(state).free
@@ -72,21 +74,24 @@ def look_at_disk(state: Path) -> Iterator[Finding]:
             probe.flush()
     except OSError as error:
         failed = StorageError(f"cannot write to {state}: {error.strerror}.")
-        yield broken("disk", failed, "export XINTU_HOME=DIRECTORY  (one that you can write)")
+        yield broken("disk", failed, say(Mend.ELSEWHERE))
         return
-    left = f"{free / 1e9:,.1f} GB free for {state}"
+    left = {"gigabytes": free / 1e9, "state": state}
     if free < _LEAST_BYTES:
-        yield broken("disk", StorageError(f"only {left}."), "free some space there")
+        too_little = StorageError(say(Found.FREE_ONLY, **left))
+        yield broken("disk", too_little, say(Mend.FREE_SPACE))
     elif free < _SCARCE_BYTES:
-        yield warning("disk", f"only {left}", "free some space, or xintu cache prune")
+        yield warning("disk", say(Found.FREE_ONLY, **left), say(Mend.FREE_SPACE_OR_PRUNE))
     elif kind := network_file_system(state):
-        said = f"{state} is on a network file system ({kind})"
-        yield warning("disk", said, "export XINTU_HOME=DIRECTORY  (on a local disk)")
+        said = say(Found.NETWORK_DISK, state=state, kind=kind)
+        yield warning("disk", said, say(Mend.LOCAL_DISK))
     else:
-        yield ok("disk", left)
+        yield ok("disk", say(Found.FREE, **left))
 
 
-def look_at_permissions(private: Sequence[Path], keys: Sequence[Path]) -> Iterator[Finding]:
+def look_at_permissions(
+    private: Sequence[Path], keys: Sequence[Path], say: Say
+) -> Iterator[Finding]:
     """Look who else may read what is private (state, databases, secrets) and the key files."""
     if os.name != "posix":
         return
@@ -99,7 +104,7 @@ def look_at_permissions(private: Sequence[Path], keys: Sequence[Path]) -> Iterat
         if not mode & (stat.S_IRWXG | stat.S_IRWXO):
             closed += 1
             continue
-        said = f"{path} can be read by others (mode {stat.S_IMODE(mode):04o})"
+        said = say(Found.OPEN_TO_OTHERS, path=path, mode=stat.S_IMODE(mode))
         word = shell_word(os.fsencode(path))
         mend = f"chmod {'700' if stat.S_ISDIR(mode) else '600'} {word}"
         if path in keys:
@@ -107,38 +112,39 @@ def look_at_permissions(private: Sequence[Path], keys: Sequence[Path]) -> Iterat
         else:
             yield warning("permissions", said, mend)
     if closed == len([path for path in (*private, *keys) if path.exists()]):
-        yield ok("permissions", f"{closed} private files and folders, closed to others")
+        yield ok("permissions", say(Found.CLOSED_TO_OTHERS, n=closed))
 
 
-def look_at_terminal(terminal: Terminal) -> Iterator[Finding]:
+def look_at_terminal(terminal: Terminal, say: Say) -> Iterator[Finding]:
     """Look whether names and bars can be shown."""
     unicode = terminal.encoding.lower().replace("-", "") in ("utf8", "utf8sig")
     if not unicode:
-        said = f"writes {terminal.encoding}: Chinese names are shown as escapes"
+        said = say(Found.TERMINAL_ENCODING, encoding=terminal.encoding)
         yield warning("terminal", said, "export LANG=C.UTF-8")
     elif not terminal.is_terminal:
-        yield ok("terminal", "none: progress is a plain line now and then")
+        yield ok("terminal", say(Found.NO_TERMINAL))
     elif terminal.kind in ("", "dumb", "unknown"):
-        said = f"TERM is {terminal.kind or 'not set'}: progress is a plain line now and then"
+        said = say(Found.DUMB_TERMINAL, kind=terminal.kind or say(Found.NOT_SET))
         yield warning("terminal", said, "export TERM=xterm-256color")
     elif terminal.columns < _NARROWEST:
-        said = f"{terminal.columns} columns: names are cut"
-        yield warning("terminal", said, f"make it {_NARROWEST} columns or wider")
+        said = say(Found.NARROW_TERMINAL, columns=terminal.columns)
+        yield warning("terminal", said, say(Mend.WIDEN, columns=_NARROWEST))
     else:
-        yield ok("terminal", f"{terminal.encoding}, {terminal.columns} columns")
+        said = say(Found.TERMINAL, encoding=terminal.encoding, columns=terminal.columns)
+        yield ok("terminal", said)
 
 
-def look_at_codecs() -> Iterator[Finding]:
+def look_at_codecs(say: Say) -> Iterator[Finding]:
     """Decode a HEIC and an AVIF."""
     missing = broken_codecs()
     for image_format, reason in missing.items():
-        said = f"cannot read {image_format.name}: {reason}"
+        said = say(Found.CODEC_BROKEN, name=image_format.name, reason=reason)
         yield warning("codecs", said, "pip install --force-reinstall pillow pillow-heif")
     if not missing:
-        yield ok("codecs", "HEIC and AVIF can be read")
+        yield ok("codecs", say(Found.CODECS))
 
 
-def look_at_outputs(outputs: Sequence[Path]) -> Iterator[Finding]:
+def look_at_outputs(outputs: Sequence[Path], say: Say) -> Iterator[Finding]:
     """Look whether the outputs that the settings name can be written."""
     for path in outputs:
         try:
@@ -146,4 +152,4 @@ def look_at_outputs(outputs: Sequence[Path]) -> Iterator[Finding]:
         except OutputError as error:
             yield broken("outputs", error)
         else:
-            yield ok("outputs", f"{path} can be written")
+            yield ok("outputs", say(Found.OUTPUT, path=path))

@@ -1,0 +1,40 @@
+"""What is said in two languages says the same in both."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+
+from xintu_cli.cli.questions import Question
+from xintu_cli.reporting.command_phrases import Deed
+from xintu_cli.reporting.doctor_phrases import PARTS, VERDICTS, Found, Mend
+from xintu_cli.reporting.evaluation_phrases import EvaluationPhrase
+from xintu_cli.reporting.notices import Notice
+from xintu_cli.reporting.phrases import Bilingual, Phrase, speaker
+from xintu_cli.reporting.stats_phrases import StatsPhrase
+
+EVERYTHING: list[Bilingual] = [
+    *(*Phrase, *Notice, *StatsPhrase, *EvaluationPhrase, *Question, *Deed, *Found, *Mend),
+]
+
+
+def fields(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("phrase", EVERYTHING, ids=str)
+def test_a_phrase_tells_the_same_in_both_languages(phrase: Bilingual) -> None:
+    one, _, many = phrase.english.partition("|")
+    assert fields(one) == fields(phrase.chinese)
+    assert not many or fields(one) == fields(many)
+
+
+def test_a_word_for_many_is_chosen_by_the_number() -> None:
+    said = [speaker("en")(Deed.ROWS_IN, n=n, name="a.csv") for n in (1, 2)]
+    assert said == ["1 row in a.csv", "2 rows in a.csv"]
+
+
+def test_the_doctor_has_a_chinese_word_for_each_of_its_columns() -> None:
+    assert set(VERDICTS) == {"ok", "warning", "broken"}
+    assert all(word.isidentifier() and not word.isascii() for word in PARTS.values())
