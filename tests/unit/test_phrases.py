@@ -12,6 +12,7 @@ from xintu_cli.reporting.doctor_phrases import PARTS, VERDICTS, Found, Mend
 from xintu_cli.reporting.evaluation_phrases import EvaluationPhrase
 from xintu_cli.reporting.notices import Notice
 from xintu_cli.reporting.phrases import Bilingual, Phrase, speaker
+from xintu_cli.reporting.reasons import reason_text
 from xintu_cli.reporting.stats_phrases import StatsPhrase
 
 EVERYTHING: list[Bilingual] = [
@@ -38,3 +39,21 @@ def test_a_word_for_many_is_chosen_by_the_number() -> None:
 def test_the_doctor_has_a_chinese_word_for_each_of_its_columns() -> None:
     assert set(VERDICTS) == {"ok", "warning", "broken"}
     assert all(word.isidentifier() and not word.isascii() for word in PARTS.values())
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("truncated", "文件不完整"),
+        ("not a supported image (looks like text)", "不是支持的图片（像是文本）"),
+        ("not a supported image (looks like PDF)", "不是支持的图片（像是 PDF）"),
+        ("too large (65500×65500)", "尺寸过大（65500×65500）"),
+        ("larger than the limit of 256 MB (8,192 MB)", "超过上限 256 MB（8,192 MB）"),
+        ("larger than the limit of 256 MB", "超过上限 256 MB"),
+        ("cannot decode this PNG: {bad} chunk", "无法解码此 PNG：{bad} chunk"),
+        ("cannot read the directory: Permission denied", "无法读取目录：Permission denied"),
+        ("whatever a decoder says", "whatever a decoder says"),
+    ],
+)
+def test_a_reason_is_told_in_chinese_where_it_is_known(reason: str, expected: str) -> None:
+    assert (reason_text(reason, "zh"), reason_text(reason, "en")) == (expected, reason)

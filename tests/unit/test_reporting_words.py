@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
+from rich.text import Text
 
 from xintu_cli.records import ProviderFigures, ProviderState, RunSummary
 from xintu_cli.reporting.choice import can_draw_on, choose_reporter
 from xintu_cli.reporting.closing import closing_text
 from xintu_cli.reporting.frame import Canvas, Snapshot, bar_cells, frame
 from xintu_cli.reporting.lossy import LossyStream
-from xintu_cli.reporting.phrases import speaker
+from xintu_cli.reporting.phrases import Phrase, speaker
 from xintu_cli.reporting.plain import PlainReporter
 from xintu_cli.reporting.run_facts import RunFacts
 from xintu_cli.taxonomy import Category, Taxonomy
@@ -393,6 +394,22 @@ def test_the_closing_word_says_what_is_left_to_do(
 ) -> None:
     summary = replace(SUMMARY, **changes)  # type: ignore[arg-type]
     assert expected in closing(summary)
+
+
+def test_a_sentence_is_folded_between_its_words_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
+    stopped = replace(SUMMARY, status="interrupted", pending=3)
+    sentence = speaker("en")(Phrase.NEXT_CONTINUE)
+    shown = Text.from_ansi(closing(stopped, terminal=True)).plain.splitlines()
+    at = next(number for number, line in enumerate(shown) if line.startswith("Next"))
+    folded = shown[at : at + 2]
+    assert " ".join(line[10:].rstrip() for line in folded) == sentence
+    assert [line[:10].rstrip() for line in folded] == ["Next", ""]
+    assert all(len(line) <= 60 for line in folded)
+    assert sentence in closing(stopped), "not a terminal: a line is a line"
 
 
 def test_a_run_without_calls_says_nothing_of_money() -> None:

@@ -20,6 +20,7 @@ from xintu_cli.reporting.command_phrases import Deed
 from xintu_cli.reporting.escape import display_text
 from xintu_cli.reporting.labels import read_labels_csv
 from xintu_cli.reporting.phrases import Phrase, speaker
+from xintu_cli.reporting.reasons import reason_text
 from xintu_cli.stages.control import Control
 from xintu_cli.stages.roots import absolute_roots
 from xintu_cli.stages.walk import WalkPlan, WalkReport, walk_files
@@ -100,7 +101,7 @@ def _confirm(plan: WalkPlan, session: Session, name: str) -> None:
 def _tell(done: Labelled, key: str | None, *, cleared: bool, session: Session) -> None:
     tell = speaker(session.language)
     for path, reason in done.failures[:_NAMED_FAILURES]:
-        say(f"{display_text(path)}: {reason}")
+        say(f"{display_text(path)}: {display_text(reason_text(reason, session.language))}")
     if len(done.failures) > _NAMED_FAILURES:
         say(tell(Deed.MORE, n=len(done.failures) - _NAMED_FAILURES))
     if session.workspace.settings.quiet:

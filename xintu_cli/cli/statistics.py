@@ -29,6 +29,7 @@ from xintu_cli.reporting.layout import (
     writes_unicode,
 )
 from xintu_cli.reporting.phrases import speaker
+from xintu_cli.reporting.reasons import reason_text
 from xintu_cli.reporting.stats_phrases import StatsPhrase
 from xintu_cli.storage.run_lines import RunLine
 from xintu_cli.storage.statistics import ProviderLine
@@ -103,7 +104,8 @@ class _View:
         if calls := self._failed_calls():
             yield from self._heading(StatsPhrase.FAILED_CALLS)
             yield from bar_rows(calls, self._width, unicode=unicode, style="red")
-        if files := _ranked(self._found.unreadable):
+        reasons = self._found.unreadable.items()
+        if files := _ranked({reason_text(why, self._language): n for why, n in reasons}):
             # Of no period: what the index knows now.
             yield from (Text(), Text(self._say(StatsPhrase.UNREADABLE), "bold"))
             yield from bar_rows(files, self._width, unicode=unicode, style="red")

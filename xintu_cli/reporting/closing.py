@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -35,7 +36,11 @@ from xintu_cli.reporting.layout import (
 )
 from xintu_cli.reporting.lossy import LossyStream
 from xintu_cli.reporting.phrases import Phrase, Say, speaker
+from xintu_cli.reporting.reasons import reason_text
 from xintu_cli.reporting.run_facts import RunFacts
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _NAMED_FAILURES = 5
 _NAMED_ROOTS = 5
@@ -80,10 +85,12 @@ def closing_text(
     `problems_only` leaves out what went well: for `-q`, when the exit code is not 0.
     """
     console = open_console(stream)
-    closing = _Closing(summary, facts, width=console.width, unicode=writes_unicode(stream))
+    closing = _Closing(
+        summary, facts, console, unicode=writes_unicode(stream), folds=stream.isatty()
+    )
     with console.capture() as capture:
         for line in closing.problems() if problems_only else closing.lines():
-            # The terminal wraps: a path or a command that is folded here cannot be copied.
+            # The terminal folds the rest: a path or a command folded here cannot be copied.
             console.print(line, soft_wrap=True)
     return capture.get()
 
@@ -91,8 +98,18 @@ def closing_text(
 class _Closing:
     """The parts of the closing word, each a few lines."""
 
-    def __init__(self, summary: RunSummary, facts: RunFacts, *, width: int, unicode: bool) -> None:
-        self._width = width
+    def __init__(
+        self,
+        summary: RunSummary,
+        facts: RunFacts,
+        console: Console,
+        *,
+        unicode: bool,
+        folds: bool,
+    ) -> None:
+        self._console = console
+        self._folds = folds
+        self._width = console.width
         self._unicode = unicode
         self._summary = summary
         self._facts = facts
@@ -102,7 +119,7 @@ class _Closing:
         """Say everything."""
         summary = self._summary
         yield Text()
-        yield self._title()
+        yield from self._prose(self._title())
         if not summary.found:
             yield from self._next_steps(export=True)
             return
@@ -120,7 +137,7 @@ class _Closing:
 
     def problems(self) -> Iterator[Text]:
         """Say what is not well, and what to do."""
-        yield self._title()
+        yield from self._prose(self._title())
         yield from self._answers()
         yield from self._failures()
         yield from self._next_steps(export=False)
@@ -166,9 +183,8 @@ class _Closing:
                     for phrase, name in _DETAILS.get(part.name, ())
                     if (number := getattr(summary, name))
                 ]
-                lines.append(
-                    (count, say(_PART_WORDS[part.name]), part.style, ", ".join(parts_of_it))
-                )
+                details = say(Phrase.COMMA).join(parts_of_it)
+                lines.append((count, say(_PART_WORDS[part.name]), part.style, details))
         if summary.pending:
             phrase = Phrase.WITHOUT_ANSWER if self._facts.dry_run is None else Phrase.TO_CLASSIFY
             lines.append((summary.pending, say(phrase), PROBLEM_STYLE, self._why_pending()))
@@ -235,7 +251,8 @@ class _Closing:
             yield from self._saved()
             yield from self._providers()
         if self._facts.dry_run is None:
-            speed = f"{duration(summary.seconds, say)}, {rate(summary.photos_per_second, say)}"
+            pace = (duration(summary.seconds, say), rate(summary.photos_per_second, say))
+            speed = say(Phrase.COMMA).join(pace)
             yield self._labelled(say(Phrase.SPEED)).append(speed)
         results = display_text(self._facts.cache_url)
         yield self._labelled(say(Phrase.RESULTS)).append(results)
@@ -274,7 +291,8 @@ class _Closing:
         named = len(summary.failures) if self._facts.verbose else _NAMED_FAILURES
         for path, reason in summary.failures[:named]:
             text = Text("  ").append(display_text(path)).append("  ")
-            yield text.append(display_text(reason), QUIET_STYLE)
+            shown = display_text(reason_text(reason, self._facts.language))
+            yield text.append(shown, QUIET_STYLE)
         more = summary.failures_total - min(named, len(summary.failures))
         if more > 0:
             yield Text("  ").append(say(Phrase.MORE_FAILURES, n=more), QUIET_STYLE)
@@ -282,24 +300,27 @@ class _Closing:
     def _next_steps(self, *, export: bool) -> Iterator[Text]:
         summary, say = self._summary, self._say
         if not summary.found:
-            early = summary.status in _EARLY_TITLES
-            yield Text(say(Phrase.NEXT_CONTINUE if early else Phrase.NOTHING_FOUND_HINT))
+            if summary.status in _EARLY_TITLES:
+                yield from self._prose(Text(say(Phrase.NEXT_CONTINUE)))
+                return
+            yield from self._prose(Text(say(Phrase.NOTHING_FOUND_FORMATS)))
+            yield from self._prose(Text(say(Phrase.NOTHING_FOUND_HINT)))
             return
+        label = say(Phrase.NEXT)
         phrase = self._what_is_left()
-        steps = [] if phrase is None else [Text(say(phrase))]
+        if phrase is not None:
+            yield Text()
+            yield from self._prose(Text(say(phrase)), label)
         if export and summary.cached + summary.llm + summary.local:
             roots = " ".join(shell_word(root) for root in self._facts.roots)
             if len(self._facts.roots) > _NAMED_ROOTS:
                 roots = "…"  # a shell's glob: a command of five hundred names helps nobody
             flags = "".join(f" {shell_word(os.fsencode(f))}" for f in self._facts.export_flags)
             command = Text(f"xintu export {roots}{flags} -o labels.csv", "bold")
-            steps.append(command.append(f"  {say(Phrase.NEXT_EXPORT)}", f"not bold {QUIET_STYLE}"))
-        label = say(Phrase.NEXT)
-        if steps:
-            yield Text()
-        for step in steps:
-            yield self._labelled(label).append_text(step)
-            label = ""
+            command.append(f"  {say(Phrase.NEXT_EXPORT)}", f"not bold {QUIET_STYLE}")
+            if phrase is None:
+                yield Text()
+            yield self._labelled(label if phrase is None else "").append_text(command)
 
     def _what_is_left(self) -> Phrase | None:
         """Say what another run would be for; None where there is nothing to be done."""
@@ -311,6 +332,16 @@ class _Closing:
         if summary.status in {"interrupted", "failed"} or summary.pending:
             return Phrase.NEXT_CONTINUE
         return Phrase.NEXT_UPGRADE if summary.provisional else None
+
+    def _prose(self, sentence: Text, label: str = "") -> Iterator[Text]:
+        """Fold a sentence between its words: a terminal folds in the middle of one."""
+        room = self._width - (_LABEL_CELLS if label else 0)
+        lines = sentence.wrap(self._console, max(_LABEL_CELLS, room)) if self._folds else [sentence]
+        for number, line in enumerate(lines):
+            if label:
+                yield self._labelled("" if number else label).append_text(line)
+            else:
+                yield line
 
     @staticmethod
     def _labelled(label: str) -> Text:

@@ -75,6 +75,10 @@ class Phrase(Bilingual):
         "{time}后异常结束，尚未找到任何照片",
     )
     NOTHING_FOUND = ("No photos found under {roots}", "在 {roots} 下没有找到照片")
+    NOTHING_FOUND_FORMATS = (
+        "Photos are JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC and AVIF; a camera's raw files are not.",
+        "照片指 JPEG、PNG、WebP、GIF、TIFF、BMP、HEIC 和 AVIF，不含相机的 RAW 文件。",
+    )
     NOTHING_FOUND_HINT = (
         "Hidden folders and symbolic links need --hidden and --follow-symlinks.",
         "隐藏目录和符号链接默认不处理，可用 --hidden 或 --follow-symlinks 打开。",
@@ -107,6 +111,7 @@ class Phrase(Bilingual):
     PROVIDER = ("Provider", "服务")
     OF_FAILED = ("{n:,} failed", "{n:,} 次失败")
     LATENCY = ("half within {p50}, 99 % within {p99}", "半数在 {p50}内，99% 在 {p99}内")
+    COMMA = (", ", "，")
     SPEED = ("Speed", "速度")
     RESULTS = ("Results", "结果")
     FAILURES = ("Could not be read", "无法读取的照片")
