@@ -136,7 +136,7 @@ async def open_run(
 
 @asynccontextmanager
 async def open_check(
-    workspace: Workspace, roots: Sequence[bytes]
+    workspace: Workspace, plan: WalkPlan
 ) -> AsyncIterator[AsyncIterator[Sequence[Checked]]]:
     """Open what `cache check` reads."""
     local = local_model(workspace)
@@ -149,7 +149,7 @@ async def open_check(
     async with open_shared(workspace) as cache:
         with open_local(workspace) as index, SqliteBacklog(workspace.locations.state) as backlog:
             yield check(
-                WalkPlan(roots, walk_rules(workspace)),
+                plan,
                 index=index,
                 shelves=Shelves(cache, backlog, question),
                 reading=read_rules(workspace.settings),

@@ -125,9 +125,7 @@ def test_what_stood_in_for_an_llm_is_not_taken_for_its_answer(home: Home, labell
     with VendorProcess({"rules": [{"then": {"status": 500}}]}) as vendor:
         env = environment(openai=vendor)
         finished = home.run("evaluate", labelled, "--policy", "hybrid", "--json", env=env)
-        shown = home.run(
-            "evaluate", labelled, "--policy", "hybrid", env=env | {"XINTU_FALLBACK_OK": "1"}
-        )
+        shown = home.run("evaluate", labelled, "--policy", "hybrid", "--fallback-ok", env=env)
     assert finished.exit_code == 4, finished
     assert finished.json()["provisional"] == 12
     assert shown.exit_code == 0, shown

@@ -147,8 +147,10 @@ def test_a_misspelt_key_of_a_configuration_names_the_right_one(home: Home, tmp_p
         ["export", "photos", "-o", "rows.csv"],
         ["report", "photos", "-o", "page.html"],
         ["label", "photos", "--as", "pets"],
+        ["cache", "check", "photos"],
+        ["cache", "check", "photos", "--json"],
     ],
-    ids=lambda command: str(command[0]),
+    ids=lambda command: " ".join(command[:2] + command[3:4]),
 )
 def test_a_folder_that_may_not_be_looked_into_is_named_by_every_command(
     home: Home, tmp_path: Path, bound_by_modes: list[str], command: list[str]

@@ -58,12 +58,14 @@ def check(
     """Say which photos the cache can answer already. Classifies nothing."""
     import anyio
 
-    from xintu_cli.bootstrap import open_check
+    from xintu_cli.bootstrap import open_check, walk_rules
     from xintu_cli.cli.consenting import heeding_consent
     from xintu_cli.cli.session import open_session
     from xintu_cli.cli.tables import CheckTable
+    from xintu_cli.cli.unread import tell_of_unread
     from xintu_cli.reporting.phrases import speaker
     from xintu_cli.stages.roots import absolute_roots
+    from xintu_cli.stages.walk import WalkPlan
 
     flags = {
         "cache": cache,
@@ -76,17 +78,18 @@ def check(
         "debug": debug,
     }
     session = heeding_consent(open_session(flags, config))
-    roots = absolute_roots(paths)
+    plan = WalkPlan(absolute_roots(paths), walk_rules(session.workspace))
     tell = speaker(session.language)
     table = CheckTable(tell, as_json=as_json, each=session.workspace.settings.verbose)
 
     async def read() -> None:
-        async with open_check(session.workspace, roots) as batches:
+        async with open_check(session.workspace, plan) as batches:
             async for rows in batches:
                 table.add(rows)
 
     anyio.run(read)
     table.show()
+    raise typer.Exit(tell_of_unread(plan.report, tell))
 
 
 @app.command()

@@ -48,9 +48,7 @@ def classify(
     wait: Annotated[
         bool | None, typer.Option("--wait", help="Wait for another run over the same paths.")
     ] = None,
-    fallback_ok: Annotated[
-        bool | None, typer.Option("--fallback-ok", help="Exit 0 instead of 4.")
-    ] = None,
+    fallback_ok: options.FallbackOk = None,
     config: options.Config = None,
     lang: options.Lang = None,
     quiet: options.Quiet = None,

@@ -30,7 +30,7 @@ def show(config: options.Config = None, as_json: options.AsJson = False) -> None
     show_configuration(config, as_json=as_json)
 
 
-@app.command()
+@app.command(short_help="Write a commented configuration file.")
 def init(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a file that is there already.")

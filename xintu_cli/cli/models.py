@@ -14,7 +14,7 @@ app = typer.Typer(
 )
 
 
-@app.command("list")
+@app.command("list", short_help="Say which models there are, and what they serve.")
 def list_(
     taxonomy: options.TaxonomyOption = None,
     config: options.Config = None,
@@ -30,7 +30,7 @@ def list_(
     show_models(known_models(workspace), workspace, as_json=as_json)
 
 
-@app.command()
+@app.command(short_help="Check the models' files, and run each once.")
 def verify(
     name: Annotated[
         str | None, typer.Argument(help="A model's name or directory.  [default: all]")
@@ -48,7 +48,7 @@ def verify(
     raise typer.Exit(verify_models(chosen, workspace))
 
 
-@app.command()
+@app.command(short_help="Measure how fast this machine is.")
 def bench(
     paths: Annotated[
         list[Path] | None,

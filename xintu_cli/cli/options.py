@@ -82,6 +82,7 @@ MaxCalls = Annotated[int | None, typer.Option(metavar="N", help="Stop after N ca
 MaxCost = Annotated[
     float | None, typer.Option(metavar="AMOUNT", help="Stop before spending more, exit 4.")
 ]
+FallbackOk = Annotated[bool | None, typer.Option("--fallback-ok", help="Exit 0 instead of 4.")]
 Include = Annotated[
     list[str] | None,
     typer.Option(metavar="GLOB", help="Only files that match (repeatable; gitignore patterns)."),

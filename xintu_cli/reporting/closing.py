@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from xintu_cli.money import Estimate
@@ -317,7 +318,10 @@ class _Closing:
                 roots = "…"  # a shell's glob: a command of five hundred names helps nobody
             flags = "".join(f" {shell_word(os.fsencode(f))}" for f in self._facts.export_flags)
             command = Text(f"xintu export {roots}{flags} -o labels.csv", "bold")
-            command.append(f"  {say(Phrase.NEXT_EXPORT)}", f"not bold {QUIET_STYLE}")
+            purpose = f"  {say(Phrase.NEXT_EXPORT)}"
+            cells = _LABEL_CELLS + command.cell_len + cell_len(purpose)
+            if not self._folds or cells <= self._width:  # else it is cut in the middle of a word
+                command.append(purpose, f"not bold {QUIET_STYLE}")
             if phrase is None:
                 yield Text()
             yield self._labelled(label if phrase is None else "").append_text(command)
