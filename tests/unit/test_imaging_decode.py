@@ -326,8 +326,8 @@ def test_of_an_animation_the_first_frame_counts(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("percent", [5, 10, 30, 50, 70, 90, 99])
-@pytest.mark.parametrize("make", [photos.make_jpeg, photos.make_webp])
-def test_a_cut_jpeg_or_webp_is_truncated(make: Callable[..., bytes], percent: int) -> None:
+@pytest.mark.parametrize("make", [photos.make_jpeg, photos.make_webp, photos.make_avif])
+def test_a_cut_photo_is_truncated(make: Callable[..., bytes], percent: int) -> None:
     data = make(1, (64, 64))
     with pytest.raises(UnreadablePhotoError, match=r"^truncated$"):
         decoded(data[: len(data) * percent // 100])

@@ -236,9 +236,16 @@ def _translated_errors(data: bytes, image_format: ImageFormat) -> Iterator[None]
 
 
 def _ends_early(data: bytes, image_format: ImageFormat) -> bool:
-    """Tell whether a WebP says that it is longer: its decoder only says that it does not work."""
-    is_webp = image_format is ImageFormat.WEBP
-    return is_webp and 8 + int.from_bytes(data[4:8], "little") > len(data) + 1
+    """Tell whether a WebP or AVIF says that it is longer: their decoders only say they fail."""
+    if image_format is ImageFormat.WEBP:
+        return 8 + int.from_bytes(data[4:8], "little") > len(data) + 1
+    at = 0
+    while image_format is ImageFormat.AVIF and at + 8 <= len(data):
+        box_size = int.from_bytes(data[at : at + 4], "big")
+        if box_size < 8:  # up to the end, or of more than 4 GB, or no box at all
+            return False
+        at += box_size
+    return at > len(data)
 
 
 def _damage(error: Exception, image_format: ImageFormat) -> str:
@@ -251,7 +258,11 @@ def _damage(error: Exception, image_format: ImageFormat) -> str:
     is_unidentified = "not identified" in said
     if image_format is ImageFormat.JPEG and (is_unidentified or "cannot load" in said):
         return "truncated"  # Pillow came to the end before a frame or a scan
-    # A bare number or a decoder's "not mine" tells people nothing.
-    if is_unidentified or not any(char.isalpha() for char in said):
+    # A bare number, a decoder's "not mine" or "0-bit layers" tells people nothing.
+    if (
+        is_unidentified
+        or said.startswith("cannot handle 0-")
+        or not any(char.isalpha() for char in said)
+    ):
         return f"damaged {image_format.name}"
     return f"cannot decode this {image_format.name}: {said[:120]}"
