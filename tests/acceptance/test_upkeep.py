@@ -235,6 +235,7 @@ def test_a_model_of_ones_own_is_not_mended_by_installing_xintu(home: Home, tmp_p
         'export "{photos}" -o labels.csv',
         'report "{photos}" -o page.html',
         'cache check "{photos}"',
+        "cache info --cache sqlite:///{home}/cache.db",
         "cache prune",
         "cache prune --dry-run",
         "cache migrate",
@@ -251,7 +252,7 @@ def test_the_smaller_commands_speak_chinese_where_the_locale_does(
     assert finished.exit_code == 0, finished
     told = (finished.stdout + finished.stderr).splitlines()
     assert told
-    assert not [line for line in told if line.isascii()]
+    assert not [line for line in told if line.isascii() and "sqlite:" not in line]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def info(
     from xintu_cli.cli.session import open_session
     from xintu_cli.cli.tables import show_cache_info
     from xintu_cli.records import CacheInfo
+    from xintu_cli.reporting.phrases import speaker
 
     session = open_session({"cache": cache, "debug": debug}, config)
 
@@ -38,7 +39,7 @@ def info(
         async with open_shared(session.workspace) as opened:
             return await opened.info()
 
-    show_cache_info(anyio.run(read), as_json=as_json)
+    show_cache_info(anyio.run(read), speaker(session.language), as_json=as_json)
 
 
 @app.command()

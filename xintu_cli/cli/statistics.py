@@ -40,6 +40,13 @@ _MOST_DAYS = 14
 _MOST_RUNS = 8
 _MOST_REASONS = 12
 _HASH_DIGITS = 12
+_STATUSES = {
+    "done": StatsPhrase.DONE,
+    "partial": StatsPhrase.PARTIAL,
+    "budget": StatsPhrase.BUDGET,
+    "interrupted": StatsPhrase.INTERRUPTED,
+    "failed": StatsPhrase.BROKEN_OFF,
+}
 _SOURCE_WORDS = {
     Source.MANUAL.value: StatsPhrase.BY_HAND,
     Source.LLM.value: StatsPhrase.LLM,
@@ -288,12 +295,16 @@ class _View:
         answered = counts["cached"] + counts["llm"] + counts["local"]
         yield f"  {_local_time(run.started_at)}"
         yield display_text(run.host)
-        ended = run.status if run.finished_at else self._say(StatsPhrase.UNFINISHED)
-        yield display_text(f"{run.policy}, {ended}")
+        yield display_text(f"{run.policy}, {self._ended(run)}")
         yield f"{counts['found']:,}"
         yield percent(counts["cached"], answered) if answered else ""
         yield duration(run.seconds, self._say) if run.finished_at else ""
         yield money(run.cost, run.currency, self._say) if counts["calls"] else ""
+
+    def _ended(self, run: RunLine) -> str:
+        """Say how a run ended; a newer xintu may know a word that this one does not."""
+        word = _STATUSES.get(run.status) if run.finished_at else StatsPhrase.UNFINISHED
+        return self._say(word) if word else run.status
 
 
 def _ranked(counts: Mapping[str, int]) -> list[BarRow]:

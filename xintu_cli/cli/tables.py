@@ -16,13 +16,15 @@ from xintu_cli.reporting.command_phrases import Deed
 from xintu_cli.reporting.escape import display_text, json_text, path_text
 from xintu_cli.reporting.phrases import Phrase, Say
 
+_SOURCES = {Source.MANUAL: Deed.BY_HAND, Source.LLM: Deed.BY_LLM, Source.LOCAL: Deed.BY_LOCAL}
+
 
 def open_stdout() -> Console:
     """Return a console on stdout that interprets no markup: names are data."""
     return Console(file=sys.stdout, markup=False, emoji=False, highlight=False)
 
 
-def show_cache_info(info: CacheInfo, *, as_json: bool) -> None:
+def show_cache_info(info: CacheInfo, tell: Say, *, as_json: bool) -> None:
     """Print what `cache info` tells."""
     if as_json:
         fields = {
@@ -36,18 +38,22 @@ def show_cache_info(info: CacheInfo, *, as_json: bool) -> None:
         sys.stdout.write(json_text(fields, indent=2) + "\n")
         return
     console = open_stdout()
-    size = "unknown" if info.size_bytes is None else f"{info.size_bytes / 1e6:,.1f} MB"
+    size = (
+        tell(Deed.SIZE_UNKNOWN) if info.size_bytes is None else f"{info.size_bytes / 1e6:,.1f} MB"
+    )
     # The terminal folds: what is folded here cannot be copied, or read by a program.
     console.print(Text(display_text(info.url), style="bold"), soft_wrap=True)
-    console.print(f"cache id {info.cache_id}, schema {info.schema_version}, size {size}")
+    console.print(
+        tell(Deed.CACHE_INFO, cache_id=info.cache_id, schema=info.schema_version, size=size)
+    )
     table = Table(box=None, pad_edge=False)
-    table.add_column("answers from")
-    table.add_column("photos", justify="right")
-    for source in ("manual", "llm", "local"):
-        table.add_row(source, f"{info.sources.get(source, 0):,}")
+    table.add_column(tell(Deed.ANSWERS_FROM))
+    table.add_column(tell(Deed.PHOTOS), justify="right")
+    for source, word in _SOURCES.items():
+        table.add_row(tell(word), f"{info.sources.get(source, 0):,}")
     console.print(table)
     rows = ", ".join(f"{name} {count:,}" for name, count in info.rows.items())
-    console.print(Text(f"rows: {rows}", style="dim"), soft_wrap=True)
+    console.print(Text(tell(Deed.ROWS, rows=rows), style="dim"), soft_wrap=True)
 
 
 _BY_SOURCE = {Source.MANUAL: Deed.MANUAL, Source.LLM: Deed.LLM, Source.LOCAL: Deed.LOCAL}

@@ -40,6 +40,19 @@ class Deed(Bilingual):
         "已写入 {path}：其中对每项设置都有（英文）说明。",
     )
 
+    # cache info
+    CACHE_INFO = (
+        "cache id {cache_id}, schema {schema}, size {size}",
+        "缓存标识 {cache_id}，结构版本 {schema}，大小 {size}",
+    )
+    SIZE_UNKNOWN = ("unknown", "未知")
+    ANSWERS_FROM = ("answers from", "结果来源")
+    PHOTOS = ("photos", "照片")
+    BY_HAND = ("manual", "人工")
+    BY_LLM = ("llm", "大模型")
+    BY_LOCAL = ("local", "本地模型")
+    ROWS = ("rows: {rows}", "各表行数：{rows}")
+
     # cache check
     CHECKED = (
         "{photos}: {answered:,} answered{by}, {provisional:,} provisional, {rest}",

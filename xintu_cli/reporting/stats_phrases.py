@@ -25,6 +25,11 @@ class StatsPhrase(Bilingual):
     AND_UNKNOWN = ("{amount} and unknown prices", "{amount}，另有价格未知的调用")
     UNKNOWN = ("unknown prices", "价格未知")
 
+    DONE = ("done", "完成")
+    PARTIAL = ("partial", "部分完成")
+    BUDGET = ("budget", "预算用完")
+    INTERRUPTED = ("interrupted", "中断")
+    BROKEN_OFF = ("failed", "失败")
     UNFINISHED = ("not finished", "未结束")
 
     NOTHING_YET = (
