@@ -143,6 +143,9 @@ def test_links_in_circles_end_and_nothing_outside_is_read_unasked(
     finished, summary = home.summary(photos, wrapper=wrapper)
     assert (finished.exit_code, summary["found"]) == (0, 6), finished
     assert str(outside) not in opened.read_text(encoding="utf-8", errors="replace")
+    [told] = [line for line in finished.stderr.splitlines() if "not followed" in line]
+    assert told.startswith("symbolic links not followed: 5 ("), finished
+    assert f"{photos}/escape.jpg, " in told
     check_invariants(finished, summary, home, [photos])
     followed, summary = home.summary(photos, "--follow-symlinks")
     assert (followed.exit_code, summary["found"]) == (0, 8), followed

@@ -75,6 +75,7 @@ async def classify(
         if parts.plan.report.complete and control.error is None:
             await _refuse_lost_roots(parts)
             await _warn_of_empty_roots(parts)
+            _tell_of_links(parts)
             if not terms.dry_run:
                 await to_thread.run_sync(_forget_deleted, parts.store.index, parts.plan, control)
     except* XintuError as group:
@@ -195,6 +196,17 @@ async def _warn_of_empty_roots(parts: pipeline.Parts) -> None:
             hint = say(Notice.LEFT_OUT, names=names + more)
         told = say(Notice.NOTHING_BELOW, root=os.fsdecode(root), hint=hint)
         parts.reporter.notice(told, problem=True)
+
+
+def _tell_of_links(parts: pipeline.Parts) -> None:
+    """Name links that were not followed: photos may lie behind them."""
+    report = parts.plan.report
+    if report.links_total:
+        names = ", ".join(map(os.fsdecode, report.links))
+        more = ", …" if report.links_total > len(report.links) else ""
+        say = speaker(parts.reporter.language)
+        told = say(Notice.LINKS, n=report.links_total, names=names + more)
+        parts.reporter.notice(told)
 
 
 def _forget_deleted(index: FileIndex, plan: WalkPlan, control: Control) -> None:

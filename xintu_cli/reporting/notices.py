@@ -37,6 +37,10 @@ class Notice(Bilingual):
         "Left out: {names} (--hidden looks into them).",
         "已跳过：{names}（用 --hidden 打开）。",
     )
+    LINKS = (
+        "symbolic links not followed: {n:,} ({names}); --follow-symlinks follows them",
+        "未跟随 {n:,} 个符号链接：{names}（可用 --follow-symlinks 跟随）",
+    )
     UNSERVED = (
         "the local model never answers with these categories of {taxonomy}: {names}. {hint}",
         "本地模型不会给出 {taxonomy} 的这些类别：{names}。{hint}",

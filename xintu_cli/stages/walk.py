@@ -55,6 +55,8 @@ SYSTEM_NAMES = frozenset(
 )
 """What NAS boxes, desktops and archives leave beside people's photos."""
 
+MOST_LINKS = 5
+"""Links that were not followed, as a run names them."""
 _GONE = {errno.ENOENT, errno.ENOTDIR}
 _ROOT_LOST = {errno.ESTALE, errno.ENOTCONN, errno.EIO, errno.ENODEV, errno.ETIMEDOUT}
 
@@ -91,6 +93,9 @@ class WalkReport:
     """Root to the directory it was when the walk began there."""
     unreadable: int = 0
     """Directories that could not be read, in all."""
+    links: list[bytes] = field(default_factory=list)
+    """Symbolic links that were not followed, the first few of them."""
+    links_total: int = 0
     complete: bool = False
 
 
@@ -227,11 +232,20 @@ class _Walker:
                     elif entry.is_dir(follow_symlinks=False):
                         if not patterns or self._patterns.want(entry.path + b"/", prefix):
                             subdirectories.append(entry.path)
-                    elif self._rules.follow_symlinks and entry.is_symlink():
-                        self._links.append((entry.path, root))
+                    elif entry.is_symlink():
+                        self._note_link(entry.path, root)
                 except OSError as error:
                     self._problem(entry.path, error, root)
             yield photos
+
+    def _note_link(self, path: bytes, root: bytes) -> None:
+        """Keep a link for later, or for a word about it; where it leads is not looked at."""
+        if self._rules.follow_symlinks:
+            self._links.append((path, root))
+        elif self._patterns.want(path, len(inside(root))):
+            self._report.links_total += 1
+            if len(self._report.links) < MOST_LINKS:
+                self._report.links.append(path)
 
     def _is_left_out(self, entry: os.DirEntry[bytes], root: bytes) -> bool:
         """Tell whether a name that looks special is one to pass over."""
