@@ -198,6 +198,12 @@ def test_a_url_that_is_none_is_told(home: Home) -> None:
     assert "sqlite:" in finished.stderr
 
 
+@pytest.mark.usefixtures("photos")
+def test_what_the_cache_holds_has_a_number_for_every_source(home: Home) -> None:
+    told = home.run("cache", "info", "--json").json()
+    assert told["sources"] == {"manual": 0, "llm": 0, "local": 6}
+
+
 # ---- doctor ----------------------------------------------------------------------------------
 
 

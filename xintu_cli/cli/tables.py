@@ -33,7 +33,7 @@ def show_cache_info(info: CacheInfo, tell: Say, *, as_json: bool) -> None:
             "schema_version": info.schema_version,
             "size_bytes": info.size_bytes,
             "rows": dict(info.rows),
-            "sources": dict(info.sources),
+            "sources": {source.value: info.sources.get(source, 0) for source in _SOURCES},
         }
         sys.stdout.write(json_text(fields, indent=2) + "\n")
         return
