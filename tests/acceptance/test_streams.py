@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -181,6 +182,18 @@ def test_closed_streams_do_not_keep_the_work_from_being_done(
     check_streams(finished)
     _, second = home.summary(photos)
     assert [second[key] for key in ("cached", "local")] == [3, 0]
+
+
+def test_no_file_of_ours_gets_the_number_of_a_closed_stream(home: Home) -> None:
+    look = (
+        "import os; from xintu_cli.cli.main import fill_standard_descriptors as fill; fill();"
+        "print([os.readlink(f'/proc/self/fd/{n}') for n in range(3)], file=open('fds', 'w'))"
+    )
+    told = home.path / "told"
+    told.mkdir()
+    command = f'cd "{told}" && "{sys.executable}" -c "{look}" <&- >&- 2>&-'
+    assert shell(home, command).exit_code == 0
+    assert (told / "fds").read_text("utf-8") == f"{['/dev/null'] * 3}\n"
 
 
 @pytest.mark.parametrize(

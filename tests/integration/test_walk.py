@@ -551,12 +551,12 @@ def test_a_directory_that_vanishes_in_mid_walk_is_no_problem(tmp_path: Path) -> 
 
 
 def begin(root: Path) -> tuple[Iterator[list[Photo]], WalkReport]:
-    """Walk the first batch of a root that has two."""
+    """Walk the first batch of a root that has two or, on a slow machine, more."""
     for number in range(BATCH + 1):
         touch(root, f"a/{number}.jpg")
     report = WalkReport()
     batches = walk_files([os.fsencode(root)], WalkRules(), report)
-    assert len(next(batches)) == BATCH
+    assert 0 < len(next(batches)) <= BATCH
     return batches, report
 
 

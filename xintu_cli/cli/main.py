@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
 from typing import Annotated
 
@@ -80,8 +81,22 @@ def root(
 
 def main() -> None:
     """Run the command line; never returns."""
+    fill_standard_descriptors()
     _prepare_stdout()
     exits.leave(app)
+
+
+def fill_standard_descriptors() -> None:
+    """Open the null device where a standard stream is closed (`2>&-`).
+
+    Else the next file of ours would get its number, and what a C library has to say would be
+    written into that.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number is this one
 
 
 def _prepare_stdout() -> None:
