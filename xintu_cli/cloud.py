@@ -191,6 +191,7 @@ async def _composed(
                     endpoint.profile, taxonomy, concurrency=limits.concurrency, encoders=encoders
                 )
             )
+            limits = replace(limits, head_start_seconds=classifier.head_start_seconds)
             tariff = _tariff(classifier, endpoint, cloud.prices)
             plans.append(ProviderPlan(classifier, tariff, limits))
         yield compose(plans, local, rules, around)

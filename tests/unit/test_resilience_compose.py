@@ -203,7 +203,8 @@ async def test_the_asked_concurrency_is_used_from_the_first_second() -> None:
     async with anyio.create_task_group() as group:
         for photo in photos(600):
             group.start_soon(whole.classify, photo)
-    assert anyio.current_time() - start == pytest.approx(3.0)
+    # Half a second to open all places, then two rounds.
+    assert anyio.current_time() - start == pytest.approx(3.5, abs=0.01)
     assert provider.most_in_flight == 300
 
 

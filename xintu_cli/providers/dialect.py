@@ -17,8 +17,8 @@ import anyio
 
 from xintu_cli.prompt import MOST_OUTPUT_TOKENS
 
-_PROBE_SECONDS = 0.5
-"""How long first calls wait for the very first one: a refusal of its form comes within a round
+_PROBE_SECONDS = 0.2
+"""How long the first calls wait for the very first one: a refusal of its form comes within a round
 trip, an answer may take ten seconds, which nobody should wait for. Where the round trip is
 longer, a few more requests are refused, which costs no money."""
 
@@ -77,16 +77,24 @@ class Negotiation:
         self.dialect = dialect
         self._settled = anyio.Event()
         self._probing = known
+        self._probed_until = 0.0
         self._understood = known
         if known:
             self._settled.set()
+
+    @property
+    def head_start_seconds(self) -> float:
+        """How long the first call should be alone, so that nobody has to wait in `turn`."""
+        return 0.0 if self._understood else _PROBE_SECONDS
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Let the first call go ahead, and the others wait for what it finds out, but not long."""
         first, self._probing = not self._probing, True
-        if not first:
-            with anyio.move_on_after(_PROBE_SECONDS):
+        if first:
+            self._probed_until = anyio.current_time() + _PROBE_SECONDS
+        else:
+            with anyio.CancelScope(deadline=self._probed_until):
                 await self._settled.wait()
         try:
             yield

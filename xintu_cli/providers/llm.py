@@ -124,6 +124,11 @@ class LLMClassifier:
         return self._negotiation.dialect.most_output_tokens
 
     @property
+    def head_start_seconds(self) -> float:
+        """How long the first call should go ahead of all others, to find out the dialect."""
+        return self._negotiation.head_start_seconds
+
+    @property
     def prompt_bytes(self) -> int:
         """The bytes of text in a request, for a bound of its tokens."""
         return max(asked.size_bytes for asked in self._questions.values())

@@ -90,7 +90,9 @@ class GuardedProvider:
             plan.classifier.name,
             breaker=breaker,
             pace=Pace(around.random),
-            concurrency=Concurrency(limits.concurrency),
+            concurrency=Concurrency(
+                limits.concurrency, head_start_seconds=limits.head_start_seconds
+            ),
             others=others,
             clock=around.clock,
             notice=around.notice,

@@ -16,12 +16,14 @@ class Limits:
     """What one provider may be asked; None or 0: no limit is known.
 
     `ramped`: its vendor (DashScope) refuses a rate that rises too fast, whatever its height.
+    `head_start_seconds`: the first call goes ahead of all others for so long, or until it ends.
     """
 
     concurrency: int = 16
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
     ramped: bool = False
+    head_start_seconds: float = 0.0
 
 
 class Bucket:
