@@ -158,6 +158,8 @@ class BucketVendor:
     seconds: tuple[float, float] = (1.0, 2.0)
     refusal_seconds: float = 0.05
     retry_after_seconds: float | None = None
+    fills_every_seconds: float = 0.0
+    """The bucket is filled to the brim so often, and not in between; 0: all the time."""
     down: tuple[float, float] = (-1.0, -1.0)
     hangs_seconds: float = 0.0
     """While it is down calls hang for so long and then time out; 0: they fail at once."""
@@ -206,7 +208,11 @@ class BucketVendor:
 
     def _has_room(self, now: float) -> bool:
         level = self.burst if self._level < 0 else self._level
-        level = min(self.burst, level + (now - self._filled_at) * self.rate)
+        if self.fills_every_seconds:
+            periods = now // self.fills_every_seconds - self._filled_at // self.fills_every_seconds
+            level = self.burst if periods else level
+        else:
+            level = min(self.burst, level + (now - self._filled_at) * self.rate)
         self._filled_at = now
         self._level = level - (level >= 1)
         return level >= 1
