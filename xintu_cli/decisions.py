@@ -192,6 +192,8 @@ def _after_unavailable(
         if standing.vouched_for and tried.throttled >= MOST_THROTTLED:
             return FallBack(Reason.OUTAGE)
         return Retry(_pause(error, tried.throttled, random))
+    if tried.unknown_outcomes and standing.others_try and not standing.vouched_for:
+        return AwaitVerdict()  # the one send that is left is not for finding out who is at fault
     if not _may_try_again(tried) or not standing.budget_left:
         if standing.others_try and not standing.vouched_for:
             return AwaitVerdict()

@@ -6,7 +6,7 @@ photos fall to the local model, how many calls are refused, how much of the vend
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 import pytest
@@ -124,6 +124,56 @@ async def test_an_outage_of_thirty_seconds_sends_no_photo_to_the_local_model(
     assert len(vendor.refused_at) <= 0.05 * len(vendor.sent_at)
     # A few to open it (sends go out every 50 ms, failures come back after 50), one per period.
     assert len(vendor.failed_at) <= 5 + 5 + 30 / 5
+
+
+OUTAGES = {
+    "refused": BucketVendor(breaks="refused", refusal_seconds=0.001),
+    "reset at once": BucketVendor(breaks="reset", refusal_seconds=0.01),
+    "cut in mid-reply": BucketVendor(breaks="reset", refusal_seconds=1.5),
+    "hanging for 10 s": BucketVendor(hangs_seconds=10.0),
+    "hanging for 60 s": BucketVendor(hangs_seconds=60.0),
+    "503": BucketVendor(),
+    "503, Retry-After: 5": BucketVendor(down_retry_after_seconds=5.0),
+    "503, Retry-After: 30": BucketVendor(down_retry_after_seconds=30.0),
+    "503, Retry-After: 90": BucketVendor(down_retry_after_seconds=90.0),
+}
+
+
+@pytest.mark.row("C6", "C9")
+@pytest.mark.parametrize("kind", OUTAGES)
+@pytest.mark.parametrize(("workers", "begins"), [(4, 100.0), (16, 2.0), (16, 285.0), (64, 100.0)])
+async def test_no_kind_of_outage_of_thirty_seconds_sends_a_photo_to_the_local_model(
+    kind: str, workers: int, begins: float
+) -> None:
+    """In a run of five minutes: at its beginning, in its middle, and where few photos are left.
+
+    Where calls hang, the outage lasts until the last of them is given up.
+    """
+    rate = min(10.0, workers / 1.5)
+    vendor = replace(OUTAGES[kind], rate=100.0, burst=100.0)
+    count = int(300 * rate)
+    result = await run(
+        starting_at(vendor, (begins, begins + 30)),
+        count=count,
+        workers=workers,
+        local=PaperLocalModel(),
+        limits=Limits(workers, requests_per_minute=60 * rate),
+    )
+    assert result.local == 0
+    assert max(len(answer.attempts) for answer in result.answers) <= 4
+    outage = 30 + vendor.hangs_seconds
+    outage = max(outage, vendor.down_retry_after_seconds or 0.0)
+    assert result.seconds <= 1.1 * (count / rate + outage)
+
+
+@pytest.mark.row("C9")
+async def test_a_photo_of_which_a_call_broke_off_leaves_it_to_others_to_try_the_provider() -> None:
+    """Photos keep coming: the first try of each period is a photo's first call."""
+    vendor = starting_at(BucketVendor(breaks="reset", refusal_seconds=0.01), (20, 80))
+    result = await run(
+        vendor, count=2000, workers=40, local=PaperLocalModel(), limits=Limits(concurrency=32)
+    )
+    assert result.local == 0
 
 
 @pytest.mark.row("C2")

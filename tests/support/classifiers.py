@@ -163,6 +163,9 @@ class BucketVendor:
     down: tuple[float, float] = (-1.0, -1.0)
     hangs_seconds: float = 0.0
     """While it is down calls hang for so long and then time out; 0: they fail at once."""
+    breaks: str = ""
+    """What calls fail with while it is down: "reset" after the body, or "refused" before it."""
+    down_retry_after_seconds: float | None = None
     flaw: float = 0.0
     """The share of calls that fail without a reason."""
     poison: str = ""
@@ -183,9 +186,7 @@ class BucketVendor:
         if self._fails(now, photo):
             self.failed_at.append(now)
             await anyio.sleep(self.hangs_seconds or self.refusal_seconds)
-            if self.hangs_seconds:
-                raise failed(ProviderUnavailableError("no reply", outcome_unknown=True), "unknown")
-            raise failed(ProviderUnavailableError("503 Service Unavailable"))
+            raise self._failure()
         if not self._has_room(now):
             self.refused_at.append(now)
             await anyio.sleep(self.refusal_seconds)
@@ -205,6 +206,14 @@ class BucketVendor:
     def _fails(self, now: float, photo: DecodedPhoto) -> bool:
         down = self.down[0] <= now < self.down[1]
         return down or photo.image_hash == self.poison or self._random.random() < self.flaw
+
+    def _failure(self) -> ProviderUnavailableError:
+        if self.hangs_seconds or self.breaks == "reset":
+            return failed(ProviderUnavailableError("no reply", outcome_unknown=True), "unknown")
+        if self.breaks == "refused":
+            return ProviderUnavailableError("connection refused", unreachable=True)
+        told = self.down_retry_after_seconds
+        return failed(ProviderUnavailableError("503", retry_after_seconds=told))
 
     def _has_room(self, now: float) -> bool:
         level = self.burst if self._level < 0 else self._level

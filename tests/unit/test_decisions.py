@@ -116,6 +116,12 @@ def unavailable_for(seconds: float) -> ProviderUnavailableError:
             Standing(),
             Retry(0.25, from_budget=True),
         ),
+        (
+            UNKNOWN,
+            Tried(attempts=1, unknown_outcomes=1),
+            Standing(vouched_for=False, others_try=True),
+            AwaitVerdict(),
+        ),
         (UNKNOWN, Tried(attempts=2, unknown_outcomes=2), Standing(), OUT),
         (UNKNOWN, Tried(unknown_outcomes=2), Standing(down=True), OUT),
         # an answer that cannot be understood: asked once more, whatever the budget

@@ -288,6 +288,52 @@ async def test_two_at_a_time_are_enough_to_tell_an_outage_from_a_poisoned_photo(
     assert given == ["qwen"] * 100
 
 
+async def test_a_photo_whose_call_broke_off_is_sent_again_only_once_another_was_answered() -> None:
+    """Its one more send is not for finding out whether the provider is there."""
+    broken = PaperPhoto("b" * 32)
+
+    def behave(photo: object) -> Answer | Exception:
+        is_broken = getattr(photo, "image_hash", "") == broken.image_hash
+        return unknown() if is_broken and anyio.current_time() < start + 3 else answer()
+
+    start = anyio.current_time()
+    provider = ScriptedProvider([behave], seconds=1.0)
+    classifier = retrying(provider, concurrency=2)
+    async with anyio.create_task_group() as group:
+        for photo in (broken, *photos(8)):
+            group.start_soon(classifier.classify, photo)
+    sent = [
+        at - start
+        for at, photo in zip(provider.sent_at, provider.received, strict=True)
+        if photo.image_hash == broken.image_hash
+    ]
+    # It fails after a second; the first call that was sent after that is answered after two more.
+    assert sent[0] == 0
+    assert 2.0 <= sent[1] < 4.0
+
+
+async def test_photos_that_may_have_been_billed_try_last_whether_a_provider_is_back() -> None:
+    def behave(_: object) -> Answer | Exception:
+        return unknown() if start + 2 < anyio.current_time() < start + 32 else answer()
+
+    start = anyio.current_time()
+    provider = ScriptedProvider([behave], seconds=0.5)
+    classifier = retrying(provider, concurrency=4)
+    names = iter(list(photos(60)))
+    given: list[str] = []
+
+    async def work() -> None:
+        for photo in names:
+            answered = await classifier.classify(photo)
+            given.append(answered.provider)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(4):
+            group.start_soon(work)
+    assert given == ["qwen"] * 60
+    assert anyio.current_time() - start <= 60 / 4 * 0.5 + 30 + 3
+
+
 async def test_every_worker_keeps_the_pause_that_one_was_told() -> None:
     def behave(photo: object) -> Answer | Exception:
         is_first = getattr(photo, "image_hash", "") == "0" * 32

@@ -2,7 +2,8 @@
 
 A photo that waits for the rate holds no place in flight, and one that waits for a place cannot
 slip into a breaker that opened meanwhile: a chain of separate decorators would have both. Photos
-enter in the order they came.
+enter in the order they came; those of which one call may have been billed already wait in a row
+of their own.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ from xintu_cli.resilience.pace import Pace
 _A_MOMENT = 1e-6
 """Shorter waits are none: no clock can tell."""
 
+
+_LEFT_TO_OTHERS_SECONDS = 25.0
+"""How long, after a try is due, a photo leaves it to others that it may not survive itself. With
+the five seconds before, an outage of half a minute ends none where every photo is such a one."""
 
 Notice = Callable[[str], None]
 """Tells a person one thing about the run."""
@@ -68,12 +73,14 @@ class Admission:
         self.pace = pace
         self.concurrency = concurrency
         self.stopped: ProviderStoppedError | None = None
+        self.perhaps_billed: set[str] = set()
+        """Image hashes of photos of which one call ended nobody knows how: there is one more."""
         self._gates: tuple[Gate, ...] = (breaker, pace, concurrency, *others)
         self._clock = clock
         self._notice = notice
         self._last_failure = "no call has come back"
         self._said_down = False
-        self._turnstile = anyio.Lock()
+        self._turnstile, self._other_turnstile = anyio.Lock(), anyio.Lock()
         self._news = anyio.Event()
         self._calls = 0
 
@@ -85,16 +92,19 @@ class Admission:
         hopeless = self.breaker.is_hopeless(self._clock.monotonic())
         return ExitCode.NO_CLASSIFIER if hopeless and not self.breaker.answered else None
 
-    async def enter(self) -> tuple[int, float]:
+    async def enter(self, image_hash: str) -> tuple[int, float]:
         """Wait until a call may be sent; return its number and the time.
 
         Raises `ProviderStoppedError`, or `ProviderDownError` when patience is over.
         """
-        async with self._turnstile:
+        last_call = image_hash in self.perhaps_billed
+        async with self._other_turnstile if last_call else self._turnstile:
             while True:
                 now = self._clock.monotonic()
                 self._raise_if_closed(now)
                 wait = max(gate.wait_seconds(now) for gate in self._gates)
+                if last_call:
+                    wait = max(wait, self._left_to_others_seconds(now))
                 if wait <= _A_MOMENT:
                     break
                 await self._clock.wait(self._news, wait)
@@ -102,6 +112,15 @@ class Admission:
             for gate in self._gates:
                 gate.enter(now, self._calls)
             return self._calls, now
+
+    def _left_to_others_seconds(self, now: float) -> float:
+        """Return how long others may try first whether the provider is back.
+
+        One more outcome that nobody knows ends a photo's way here, so it should not be the one
+        that is sent into an outage.
+        """
+        due = self.breaker.due if self.breaker.answered else None
+        return 0.0 if due is None else max(0.0, due + _LEFT_TO_OTHERS_SECONDS - now)
 
     async def news(self) -> None:
         """Wait until a call has ended, or a photo is done with this provider."""
@@ -164,7 +183,7 @@ class Admitted:
 
     async def classify(self, photo: DecodedPhoto) -> Answer:
         """Wait, send, and tell the gates how it went; nothing is awaited after the answer."""
-        number, sent_at = await self._admission.enter()
+        number, sent_at = await self._admission.enter(photo.image_hash)
         ended = _Ended()
         try:
             answer = await self._inner.classify(photo)

@@ -15,7 +15,12 @@ from xintu_cli.decisions import (
     Tried,
     decide,
 )
-from xintu_cli.errors import AnswerError, ProviderError, UnansweredPhotoError
+from xintu_cli.errors import (
+    AnswerError,
+    ProviderError,
+    ProviderUnavailableError,
+    UnansweredPhotoError,
+)
 from xintu_cli.interfaces import Classifier, DecodedPhoto
 from xintu_cli.prompt import AskedAgain
 from xintu_cli.records import Answer, Attempt, PhotoFacts
@@ -111,6 +116,8 @@ class _Course:
         self.failing_since = min(self.failing_since, now)
         if not isinstance(error, ProviderError):
             return
+        if isinstance(error, ProviderUnavailableError) and error.outcome_unknown:
+            self.failing_since = now  # only what was answered after this vouches for a second send
         before = self.tried
         self.tried = before.and_failed(error, provider_down=breaker.is_down)
         if self.tried.attempts == before.attempts:
@@ -161,6 +168,7 @@ class Retrying:
                 return await self._try(course)
         finally:
             self._trying -= 1
+            self._admission.perhaps_billed.discard(photo.image_hash)
             if self._exhausted:
                 self._admission.tell()
 
@@ -182,6 +190,8 @@ class Retrying:
         self._budget.note_sends(len(error.attempts))
         error.attempts = course.note(error.attempts)
         course.fail(error, self._clock.monotonic(), self._admission.breaker)
+        if course.tried.unknown_outcomes:
+            self._admission.perhaps_billed.add(course.shown.image_hash)
         while isinstance(decision := self._decide(error, course), AwaitVerdict):
             await self._verdict(course)
         if not isinstance(decision, Retry):
