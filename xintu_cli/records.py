@@ -152,13 +152,18 @@ class Classification:
     second_category: str | None = None
 
 
+NOT_SENT = "unreachable"
+"""The outcome of an attempt that found nobody to send to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One try at an answer; each becomes a `request_log` row.
 
     `outcome` is `ok`, or why not: `unavailable`, `throttled`, `rejected`, `not_understood`,
-    `stopped`, `unknown` (the request left, no reply came: it may have been billed), `failed`
-    (the local model). `cost` None: the price is unknown. Latency in milliseconds.
+    `stopped`, `unknown` (the request left, no reply came: it may have been billed), `unreachable`
+    (nothing left: no call), `failed` (the local model). `cost` None: the price is unknown.
+    Latency in milliseconds.
     """
 
     source: Source
@@ -172,6 +177,11 @@ class Attempt:
     currency: str = ""
     number: int = 1
     error: str = ""
+
+    @property
+    def was_sent(self) -> bool:
+        """False where nobody was there to take it: that is no call, and costs nothing."""
+        return self.outcome != NOT_SENT
 
 
 @dataclass(frozen=True, slots=True)

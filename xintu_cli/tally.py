@@ -180,12 +180,15 @@ class Tally:
         for attempt in attempts:
             if attempt.source is not Source.LLM:
                 continue
+            figures = self._providers.setdefault(attempt.provider, _ProviderTally())
+            if not attempt.was_sent:
+                continue  # nobody was there: no call was made
             self._counts["calls"] += 1
             self._counts["retries"] += attempt.number > 1
             self._counts["tokens_in"] += attempt.tokens_in or 0
             self._counts["tokens_out"] += attempt.tokens_out or 0
             self._money.add(attempt)
-            self._providers.setdefault(attempt.provider, _ProviderTally()).add(attempt)
+            figures.add(attempt)
 
 
 class _Money:
@@ -214,7 +217,11 @@ class _Money:
 
 
 class _ProviderTally:
-    """One provider's calls. The figures are kept until the next call changes them."""
+    """One provider's calls. The figures are kept until the next call changes them.
+
+    Latencies are those of calls that were answered, as `xintu stats` has them: a refusal in 20 ms
+    or a deadline of 60 s says nothing about how long an answer takes.
+    """
 
     def __init__(self) -> None:
         self._calls = 0
@@ -227,7 +234,8 @@ class _ProviderTally:
         self._calls += 1
         self._ok += attempt.outcome == "ok"
         self._money.add(attempt)
-        self._latencies.add(attempt.latency_ms)
+        if attempt.outcome == "ok":
+            self._latencies.add(attempt.latency_ms)
         self._figures = None
 
     def figures(self) -> ProviderFigures:

@@ -263,6 +263,20 @@ def test_speed_counts_what_is_done() -> None:
     assert summary.photos_per_second == 2.0
 
 
+def test_latencies_are_those_of_answers_and_nobody_there_is_no_call() -> None:
+    tally = Tally("run")
+    refused = call(outcome="throttled", cost=0.0, latency_ms=20.0)
+    gone = call(outcome="unreachable", cost=0.0, latency_ms=1.0)
+    for outcome in (llm(MISS, refused, call(number=2, latency_ms=1500.0)), llm(MISS, gone, call())):
+        tally.add(Settled(outcome))
+    summary = tally.summary("done", 0, 1.0)
+    (figures,) = summary.providers.values()
+    assert (summary.calls, figures.calls, figures.ok, figures.failed) == (3, 3, 2, 1)
+    assert figures.p99_ms == pytest.approx(1500.0, rel=0.011)
+    assert figures.p50_ms is not None
+    assert figures.p50_ms > 20.0
+
+
 def test_quantiles_are_right_within_one_percent() -> None:
     histogram = LatencyHistogram()
     rng = random.Random(3)

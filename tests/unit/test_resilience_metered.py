@@ -190,6 +190,18 @@ async def test_a_call_that_was_not_sent_is_not_counted() -> None:
     assert spending.total == (Decimal(0), "")
 
 
+async def test_where_nobody_is_there_no_call_is_counted_and_max_calls_still_allows_them_all() -> (
+    None
+):
+    gone = failed(ProviderUnavailableError("refused", unreachable=True), "unreachable")
+    provider = ScriptedProvider([gone, gone, answer()], seconds=1.0)
+    spending = Spending(max_calls=2)
+    classifier = metered(provider, spending)
+    found = await outcomes([classifier], 5)
+    assert found == ["budget", "failed", "failed", "ok", "ok"]
+    assert (spending.calls, spending.unpriced) == (2, 0)
+
+
 async def test_a_call_that_was_cut_off_may_have_been_billed_and_is_told() -> None:
     spending = Spending()
     abandoned: list[Attempt] = []

@@ -34,6 +34,7 @@ class Spending:
     unpriced: int = 0
     """Calls whose cost nobody knows."""
     _reserved: Decimal = NOTHING
+    _in_flight: int = 0
 
     def reserve(self, worst: Decimal | None) -> Reservation | None:
         """Book one call; None: it does not fit in what is left."""
@@ -45,16 +46,19 @@ class Spending:
         ):
             return None
         self.calls += 1
+        self._in_flight += 1
         self._reserved += worst or NOTHING
         return Reservation(worst)
 
     def may_fit_later(self, worst: Decimal | None) -> bool:
         """Tell whether such a call may fit once what is in flight turns out cheaper than feared.
 
-        A call that is booked is sent in the same step, so the number of calls never sinks.
+        Or to be no call at all, where nobody was there to take it.
         """
-        if self.max_calls is not None and self.calls >= self.max_calls:
+        if self.max_calls is not None and self.calls - self._in_flight >= self.max_calls:
             return False
+        if self.max_calls is not None and self.calls >= self.max_calls:
+            return True
         return self.max_cost is None or (
             self._reserved > NOTHING and self._settled + (worst or NOTHING) <= self.max_cost
         )
@@ -64,6 +68,7 @@ class Spending:
     ) -> None:
         """Replace a reservation by what it became: requests sent, their cost (None: unknown)."""
         self._reserved -= reservation.worst or NOTHING
+        self._in_flight -= 1
         self.calls += requests - 1
         if cost is None:
             self.unpriced += 1
@@ -73,6 +78,7 @@ class Spending:
     def release(self, reservation: Reservation) -> None:
         """Take back a reservation whose call was not sent."""
         self._reserved -= reservation.worst or NOTHING
+        self._in_flight -= 1
         self.calls -= 1
 
     @property

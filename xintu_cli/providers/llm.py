@@ -29,8 +29,8 @@ from xintu_cli.interfaces import DecodedPhoto
 from xintu_cli.prompt import PROMPT_VERSION, AskedAgain, Question, question, read_answer
 from xintu_cli.providers.dialect import Dialect, Negotiation
 from xintu_cli.providers.endpoint import host_of
-from xintu_cli.providers.profile import ProviderProfile
-from xintu_cli.records import Answer, Attempt, Source
+from xintu_cli.providers.profile import ApiKey, ProviderProfile
+from xintu_cli.records import NOT_SENT, Answer, Attempt, Source
 from xintu_cli.taxonomy import Taxonomy
 
 _REFUSED_BEFORE_STOPPING = 3
@@ -202,7 +202,7 @@ class LLMClassifier:
     def _without_key(self, text: str) -> str:
         """Take the key out of an answer: a server that echoes it must not bring it into tables."""
         key = self._profile.api_key.reveal()
-        return text.replace(key, "***") if key else text
+        return text.replace(key, "***") if len(key) >= ApiKey.SHORTEST_SECRET else text
 
     def _judged(self, failure: CallFailedError, dialect: Dialect) -> ProviderError:
         """Return the error to raise: what a failure means after all that came before it."""
@@ -256,6 +256,8 @@ def _outcome(error: ProviderError) -> str:
             return "throttled"
         case ProviderUnavailableError(outcome_unknown=True):
             return "unknown"
+        case ProviderUnavailableError(unreachable=True):
+            return NOT_SENT
         case ProviderRejectedError():
             return "rejected"
         case AnswerError():

@@ -19,6 +19,10 @@ class ApiKey:
 
     __slots__ = ("_value",)
 
+    SHORTEST_SECRET = 8
+    """What is shorter is a word that a server on this machine is content with ("none", "x"): no
+    secret, and taken out of an answer it would take letters out of its words."""
+
     def __init__(self, value: str) -> None:
         self._value = value
 

@@ -158,14 +158,15 @@ class Metered:
     def _settle(
         self, reservation: Reservation, attempts: tuple[Attempt, ...]
     ) -> tuple[Attempt, ...]:
-        """Price the attempts and book their sum; without any, nothing was sent."""
-        if not attempts:
+        """Price the attempts and book their sum; where none reached anybody, nothing was sent."""
+        sent = sum(attempt.was_sent for attempt in attempts)
+        if not sent:
             self._purse.release(reservation)
-            return attempts
+            return tuple(replace(attempt, cost=0.0) for attempt in attempts)
         costs = [self._cost(attempt, reservation.worst) for attempt in attempts]
         known = [cost for cost in costs if cost is not None]
         total = sum(known, Decimal(0)) if len(known) == len(costs) else None
-        self._purse.settle(reservation, total, self._currency, requests=len(attempts))
+        self._purse.settle(reservation, total, self._currency, requests=sent)
         self.spent += total or 0
         return tuple(
             attempt if cost is None else replace(attempt, cost=float(cost), currency=self._currency)
