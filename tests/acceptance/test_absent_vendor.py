@@ -52,7 +52,7 @@ def test_a_vendor_that_is_not_there_is_known_within_ten_seconds(
     check_accounts(summary)
     assert finished.exit_code == 69, finished
     assert summary["status"] == "failed"
-    assert (summary["pending"], summary["failed"]) == (PHOTOS, 0)
+    assert (summary["pending"], summary["failed"], summary["calls"]) == (PHOTOS, 0, 0)
     assert "cannot reach openai at" in finished.stderr
     # Ten on a machine at rest; a vendor that had answered before would be waited for 120.
     assert summary["seconds"] < 60
@@ -94,6 +94,17 @@ def test_the_next_provider_takes_over_from_one_that_was_never_there(
     assert finished.exit_code == 0, finished
     assert summary["llm"] == summary["providers"]["anthropic"]["ok"] == PHOTOS
     assert summary["providers"]["openai"]["ok"] == 0
+
+
+@pytest.mark.parametrize("word", ["none", "x", "e"])
+def test_a_server_on_this_machine_takes_any_word_for_a_key(
+    home: Home, photos: Path, word: str
+) -> None:
+    """Which is no secret then: taken out of answers, it would take letters out of words."""
+    with VendorProcess({"categories": ["pets", "other"]}) as vendor:
+        env = {"OPENAI_API_KEY": word, "OPENAI_BASE_URL": vendor.base_url("openai")}
+        finished, summary = home.summary(photos, *ALL_CLOUD, env=env)
+    assert (finished.exit_code, summary["llm"]) == (0, PHOTOS), finished
 
 
 def test_the_asked_concurrency_is_used_from_the_first_calls_on(home: Home, photos: Path) -> None:

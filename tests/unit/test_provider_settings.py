@@ -246,6 +246,11 @@ def test_a_server_that_wants_no_key_gets_none() -> None:
     assert key_in({}, required=False) == ""
 
 
+@pytest.mark.parametrize("word", ["none", "x", "xxxx", "EMPTY", "ollama", "lm-studio", "changeme"])
+def test_a_server_on_this_machine_is_content_with_any_word(word: str) -> None:
+    assert key_in({"P_API_KEY": word}, required=False) == word
+
+
 def test_a_key_shows_itself_to_nobody_who_prints_it() -> None:
     key = ApiKey("CANARY-123")
     profile = ProviderProfile("p", Kind.OPENAI, "m", "https://h", key)

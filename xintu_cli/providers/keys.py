@@ -10,6 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from xintu_cli.errors import ConfigurationError
@@ -38,16 +39,16 @@ def find_key(
     """Return the provider's key from the first place that has one.
 
     `required` is False for servers on this machine, which often want none: the key is then
-    empty where none is found.
+    empty where none is found, and may be any word.
     """
+    checked = partial(_checked, provider=provider, any_word=not required)
     if value := environ.get(variable, "").strip():
-        return _checked(value, provider=provider, place=f"the environment variable {variable}")
+        return checked(value, place=f"the environment variable {variable}")
     if file is not None:
-        place = f"the key file {file}"
-        return _checked(_read_private(file), provider=provider, place=place)
+        return checked(_read_private(file), place=f"the key file {file}")
     value, trouble = _from_keyring(provider)
     if value:
-        return _checked(value, provider=provider, place=f"the keyring ({KEYRING_SERVICE})")
+        return checked(value, place=f"the keyring ({KEYRING_SERVICE})")
     if not required:
         return ApiKey("")
     raise ConfigurationError(
@@ -57,7 +58,7 @@ def find_key(
     )
 
 
-def _checked(value: str, *, provider: str, place: str) -> ApiKey:
+def _checked(value: str, *, provider: str, any_word: bool, place: str) -> ApiKey:
     """Refuse what cannot be a key before it costs a call: it came from a slip of the hand."""
 
     def wrong(what: str) -> ConfigurationError:
@@ -72,7 +73,7 @@ def _checked(value: str, *, provider: str, place: str) -> ApiKey:
         raise wrong(f"is longer than {_LONGEST_KEY} characters: that is no key")
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise wrong("has spaces, line breaks or other characters that no key has")
-    if _PLACEHOLDER.match(key):
+    if _PLACEHOLDER.match(key) and not any_word:
         raise wrong("is a placeholder")
     return ApiKey(key)
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from xintu_cli.providers.profile import ApiKey
+
 _KEY_LIKE = re.compile(r"\b(?:sk|pk|ak|key|api)-[A-Za-z0-9_*.-]{6,}|\bBearer\s+\S+", re.IGNORECASE)
 _LONGEST_MESSAGE = 200
 
@@ -56,7 +58,7 @@ def shown(text: object, *, secret: str) -> str:
     if not isinstance(text, str):
         return ""
     line = text[:2000]
-    if secret:
+    if len(secret) >= ApiKey.SHORTEST_SECRET:
         line = line.replace(secret, "***")
     line = _KEY_LIKE.sub("***", line)
     visible = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in line)
