@@ -173,6 +173,21 @@ async def test_the_first_call_under_a_money_limit_goes_alone_and_teaches_the_bou
     assert ended.count("ok") >= 23
 
 
+@pytest.mark.parametrize("max_cost", ["0.05", "0.20", "1.00"])
+async def test_a_first_bill_that_was_low_by_chance_lets_no_wave_pass_the_limit(
+    max_cost: str,
+) -> None:
+    """The first call is billed as the formulas say, all others five times the worst of those."""
+    spending = Spending(max_cost=Decimal(max_cost))
+    provider = ScriptedProvider([answer(tokens=1000), answer(tokens=10_000)], seconds=1.0)
+    ended = await outcomes([metered(provider, spending)], 100)
+    total, each = spending.total[0], PRICE.cost(10_000, 1_000)
+    assert each > 4 * WORST
+    assert total is not None
+    assert total <= Decimal(max_cost)
+    assert ended.count("ok") >= 2
+
+
 async def test_without_a_money_limit_the_first_calls_go_together() -> None:
     provider = ScriptedProvider([answer(tokens=1000)], seconds=1.0)
     await outcomes([metered(provider)], 50)

@@ -36,14 +36,19 @@ class Spending:
     _reserved: Decimal = NOTHING
     _in_flight: int = 0
 
-    def reserve(self, worst: Decimal | None) -> Reservation | None:
-        """Book one call; None: it does not fit in what is left."""
+    def reserve(
+        self, worst: Decimal | None, *, caution: Decimal = Decimal(1)
+    ) -> Reservation | None:
+        """Book one call; None: it does not fit in what is left.
+
+        `caution`: it goes beside others only if all in flight may cost so many times their worst.
+        """
         if self.max_calls is not None and self.calls >= self.max_calls:
             return None
-        if (
-            self.max_cost is not None
-            and not self._settled + self._reserved + (worst or NOTHING) <= self.max_cost
-        ):
+        in_flight = self._reserved + (worst or NOTHING)
+        if self._reserved:
+            in_flight *= caution
+        if self.max_cost is not None and not self._settled + in_flight <= self.max_cost:
             return None
         self.calls += 1
         self._in_flight += 1

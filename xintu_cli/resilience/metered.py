@@ -22,6 +22,9 @@ from xintu_cli.resilience.clock import Clock
 _NOT_BILLED = frozenset({"unavailable", "throttled", "rejected", "stopped"})
 """Outcomes that cost nothing unless the vendor says otherwise (it tells the tokens)."""
 _UNSEEN_MARGIN = Decimal("1.1")
+_BILLS_TO_TRUST = 10
+"""Until a vendor has sent so many, those in flight may cost as many times their worst case as are
+missing: a first bill that was low by chance does not let a whole wave pass the limit."""
 
 
 class Purse:
@@ -31,17 +34,20 @@ class Purse:
         self.spending = spending
         self._change = anyio.Event()
 
-    async def reserve(self, worst: Decimal | None) -> Reservation:
+    async def reserve(self, price: Callable[[], tuple[Decimal | None, Decimal]]) -> Reservation:
         """Reserve one call; raise `BudgetReachedError` once none can fit any more.
 
+        `price` gives the worst case and the caution, anew whenever a bill has come meanwhile.
         Where it might fit when calls in flight turn out cheaper than their worst case, it
         waits for them: so the limit is used up, not only respected.
         """
-        while (reservation := self.spending.reserve(worst)) is None:
+        while True:
+            worst, caution = price()
+            if (reservation := self.spending.reserve(worst, caution=caution)) is not None:
+                return reservation
             if not self.spending.may_fit_later(worst):
                 raise BudgetReachedError(self._reached())
             await self._change.wait()
-        return reservation
 
     def settle(
         self, reservation: Reservation, cost: Decimal | None, currency: str, *, requests: int = 1
@@ -111,6 +117,7 @@ class Metered:
         self._abandoned = abandoned
         self.spent: Decimal = Decimal(0)
         self._overrun = Decimal(1)
+        self._bills = 0
         self._first_call = anyio.Lock()
         self._calibrated = purse.spending.max_cost is None
 
@@ -133,15 +140,13 @@ class Metered:
 
     async def _send(self, photo: DecodedPhoto) -> Answer:
         bound = self._tariff.worst(photo)
-        worst = bound
-        if bound is not None and self._overrun > 1:
-            worst = bound * self._overrun * _UNSEEN_MARGIN
-        reservation = await self._purse.reserve(worst)
+        reservation = await self._purse.reserve(lambda: self._price(bound))
         started = self._clock.monotonic()
         try:
             answer = await self._inner.classify(photo)
         except (ProviderError, UnansweredPhotoError) as error:
             error.attempts = self._settle(reservation, error.attempts)
+            self._learn(bound, error.attempts)
             raise
         except BaseException:
             # Cancelled, or a bug of ours: the request may have left.
@@ -150,10 +155,22 @@ class Metered:
             self._abandoned(photo.image_hash, cut_off)
             raise
         attempts = self._settle(reservation, answer.attempts)
-        if bound and (billed := self._billed(attempts)):
-            self._calibrated = True
-            self._overrun = max(self._overrun, billed / bound)
+        self._learn(bound, attempts)
         return replace(answer, attempts=attempts)
+
+    def _learn(self, bound: Decimal | None, attempts: tuple[Attempt, ...]) -> None:
+        """Note how far a bill went beyond the formulas; what was not understood is billed too."""
+        if bound and attempts and (billed := self._billed(attempts)):
+            self._calibrated = True
+            self._bills += 1
+            self._overrun = max(self._overrun, billed / bound)
+
+    def _price(self, bound: Decimal | None) -> tuple[Decimal | None, Decimal]:
+        """Return a call's worst case after all bills so far, and how far to trust it."""
+        caution = Decimal(_BILLS_TO_TRUST) / max(1, min(self._bills, _BILLS_TO_TRUST))
+        if bound is not None and self._overrun > 1:
+            bound *= self._overrun * _UNSEEN_MARGIN
+        return bound, caution
 
     def _settle(
         self, reservation: Reservation, attempts: tuple[Attempt, ...]
