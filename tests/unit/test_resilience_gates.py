@@ -15,6 +15,7 @@ from xintu_cli.resilience.gates import Call, Gate
 from xintu_cli.resilience.lease import LeaseBook
 from xintu_cli.resilience.pace import Climb, Pace
 from xintu_cli.resilience.rate import Bucket, Limits, Ramp, RateLimits
+from xintu_cli.resilience.refusals import Refusals, Send
 from xintu_cli.resilience.retry import RetryBudget
 
 ALIVE, DOWN, THROTTLED = Signal.ALIVE, Signal.DOWN, Signal.THROTTLED
@@ -426,6 +427,28 @@ def test_the_rate_of_a_bucket_is_found_from_a_few_refusals(
     late = [accepted for at, accepted in said if at >= 20.0]
     assert sum(late) / 40.0 >= 0.93 * rate
     assert late.count(False) <= 0.03 * len(late)
+
+
+def test_two_refusals_prove_what_was_accepted_in_between() -> None:
+    refusals = Refusals()
+    sends = [Send(number, number / 10, number / 10, 10.0) for number in range(1, 101)]
+    for number in (41, 42, 44, 80):
+        refusals.add(sends[number - 1], first_number=1)
+    assert refusals.burst == 40
+    assert refusals.accepted_since(sends[41], sends[79]) == 36
+    assert refusals.follows_another(sends[41])
+    assert not refusals.follows_another(sends[79])
+    # 35 accepted in 3.6 s, and one may have been left.
+    assert refusals.proven_rate(sends[79]) == pytest.approx(36 / 3.9, rel=0.05)
+
+
+def test_a_refusal_that_comes_after_all_others_are_forgotten_is_old_news() -> None:
+    refusals = Refusals()
+    for number in (*range(10, 2000), 5):
+        refusals.add(Send(number, number / 10, number / 10, 10.0), first_number=1)
+    old = Send(5, 0.5, 0.5, 10.0)
+    assert not refusals.follows_another(old)
+    assert refusals.proven_rate(old) == 0.0
 
 
 def test_of_a_first_refusal_only_what_no_burst_explains_is_taken_for_the_rate() -> None:

@@ -10,10 +10,11 @@ Pure; times are readings of one monotonic clock, in seconds.
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left, insort
 from dataclasses import dataclass
 
-_REMEMBERED = 100
+_REMEMBERED = 512
+"""More than can be in flight, so that a burst of refusals is known whole."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,7 +44,7 @@ class Refusals:
 
     def follows_another(self, send: Send) -> bool:
         """Tell whether nothing was accepted between this refused send and the one before."""
-        place = self._sends.index(send)
+        place = bisect_left(self._sends, send)
         return place > 0 and self._sends[place - 1].number == send.number - 1
 
     def seconds_in_a_row(self) -> float:
@@ -57,7 +58,7 @@ class Refusals:
 
     def accepted_since(self, begin: Send, end: Send) -> int:
         """Count what was sent between two refused sends and not refused."""
-        refused = sum(begin.number < send.number < end.number for send in self._sends)
+        refused = bisect_left(self._sends, end) - bisect_left(self._sends, begin) - 1
         return end.number - begin.number - 1 - refused
 
     def proven_rate(self, end: Send) -> float:
@@ -66,11 +67,9 @@ class Refusals:
         One less than was accepted, since less than one token may have been left at its start.
         Pauses count, unless more was accepted than a bucket can have saved up in them.
         """
-        most = 0.0
-        for begin in self._sends:
-            if begin.number >= end.number:
-                break
-            filled = self.accepted_since(begin, end) - 1
+        most, place = 0.0, bisect_left(self._sends, end)
+        for refused, begin in enumerate(reversed(self._sends[:place])):
+            filled = end.number - begin.number - 1 - refused - 1
             if end.at > begin.at:
                 most = max(most, filled / (end.at - begin.at))
             if end.worked_at > begin.worked_at:
