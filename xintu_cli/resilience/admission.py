@@ -33,9 +33,9 @@ _A_MOMENT = 1e-6
 """Shorter waits are none: no clock can tell."""
 
 
-_LEFT_TO_OTHERS_SECONDS = 25.0
-"""How long, after a try is due, a photo leaves it to others that it may not survive itself. With
-the five seconds before, an outage of half a minute ends none where every photo is such a one."""
+_LEFT_TO_OTHERS_SECONDS = 30.0
+"""For so long after a provider went down, a photo that may not survive a try leaves it to others:
+an outage of half a minute ends none of them even where every photo is such a one."""
 
 Notice = Callable[[str], None]
 """Tells a person one thing about the run."""
@@ -119,8 +119,9 @@ class Admission:
         One more outcome that nobody knows ends a photo's way here, so it should not be the one
         that is sent into an outage.
         """
-        due = self.breaker.due if self.breaker.answered else None
-        return 0.0 if due is None else max(0.0, due + _LEFT_TO_OTHERS_SECONDS - now)
+        if self.breaker.due is None or not self.breaker.answered:
+            return 0.0
+        return max(0.0, self.breaker.down_since + _LEFT_TO_OTHERS_SECONDS - now)
 
     async def news(self) -> None:
         """Wait until a call has ended, or a photo is done with this provider."""

@@ -55,6 +55,8 @@ class Breaker:
         """It has given a sign of life in this run."""
         self.last_answered_send = -math.inf
         """When the latest call was sent that was answered."""
+        self.down_since = -math.inf
+        """When it last opened after it had been closed."""
         self._window: deque[tuple[float, bool]] = deque()
         self._failed_in_window = 0
         self._ends: dict[int, Signal] = {}
@@ -189,6 +191,8 @@ class Breaker:
         return failures
 
     def _open(self, now: float, told_seconds: float = 0.0) -> None:
+        if self.state is State.CLOSED:
+            self.down_since = now
         self.state = State.OPEN
         since = now if self._failing_since is None else self._failing_since
         deadline = since + (
