@@ -303,7 +303,7 @@ def test_places_that_a_busy_loop_missed_do_not_open_all_at_once() -> None:
     assert sent_at[-1] == pytest.approx(0.4 + 62 / 128)
 
 
-def test_places_open_anew_whenever_nothing_is_in_flight() -> None:
+def test_places_open_anew_after_a_time_with_nothing_in_flight() -> None:
     """After an outage or a long pause too, the first refusal is to stop the rest."""
     places = Concurrency(64)
     vendor = Driver(places)
@@ -312,6 +312,9 @@ def test_places_open_anew_whenever_nothing_is_in_flight() -> None:
         assert places.in_flight == number
     for number in range(1, 65):
         vendor.end(number, 2.0, ALIVE)
+    assert vendor.send_at_once(2.5, 1) == [2.5]
+    assert places.wait_seconds(2.5) == 0.0
+    vendor.end(65, 2.5, ALIVE)
     sent_at = vendor.send_at_once(30.0, 64)
     assert sent_at[0] == 30.0
     assert sent_at[-1] == pytest.approx(30.5, abs=0.01)

@@ -17,6 +17,8 @@ from xintu_cli.resilience.gates import Call
 _CUT = 0.7
 _LEAST_SECONDS_BETWEEN_CUTS = 1.0
 _OPENING_SECONDS = 0.5
+_IDLE_SECONDS = 1.0
+"""Calls of a few milliseconds leave moments with nothing in flight: those are no pauses."""
 _LONGEST_OPENING_GAP_SECONDS = 1 / 64
 """Few places open faster: four of them within a twentieth of a second."""
 
@@ -33,6 +35,7 @@ class Concurrency:
         self._open = 0
         self._next_opens_at = 0.0
         self._cut_at = -math.inf
+        self._idle_since = -math.inf
         self.in_flight = 0
 
     @property
@@ -47,12 +50,12 @@ class Concurrency:
         return 0.0 if self.in_flight < self._open else max(0.0, self._next_opens_at - now)
 
     def enter(self, now: float, number: int) -> None:
-        """Take a place; if nothing was in flight, the others open anew, one after the other.
+        """Take a place; after a time with nothing in flight the others open anew, one by one.
 
         Each a gap after the one before, however late that was: a loop that was busy for a while
         must not send in one instant what it missed.
         """
-        if not self.in_flight:
+        if not self.in_flight and now - self._idle_since >= _IDLE_SECONDS:
             self._open = 0
         self.in_flight += 1
         if self.in_flight > self._open:
@@ -68,6 +71,8 @@ class Concurrency:
         vendor unused whose replies take two seconds.
         """
         self.in_flight -= 1
+        if not self.in_flight:
+            self._idle_since = now
         if call.signal is Signal.THROTTLED:
             # Sent before the cut: it is part of what was answered by it.
             if call.sent_at >= self._cut_at and now - self._cut_at >= _LEAST_SECONDS_BETWEEN_CUTS:
