@@ -43,7 +43,7 @@ class ClaimRules:
     """Filled here: image to the providers that refused it lately."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Claims:
     """One run's claims in the cache, and its own book of them.
 
@@ -55,8 +55,8 @@ class Claims:
     shelves: Shelves
     elsewhere: set[str] = field(default_factory=set)
     """Images that another run had claimed when they were last looked at."""
-    _patience: list[float] = field(default_factory=list)
-    """Until when photos that are left to their runs are waited for; empty: there are none."""
+    _patient_until: float | None = None
+    """Until when photos that are left to their runs are waited for; None: there are none."""
 
     async def take(self, tasks: Sequence[Task]) -> Sequence[str]:
         """Return the images this run may pay for, in their order; the rest another run has."""
@@ -116,9 +116,9 @@ class Claims:
         if not left:
             return {}
         now = anyio.current_time()
-        if not self._patience:
-            self._patience.append(now + self.rules.left_alone_seconds)
-        if now < self._patience[0]:
+        if self._patient_until is None:
+            self._patient_until = now + self.rules.left_alone_seconds
+        if now < self._patient_until:
             return {}
         return {
             image: f"a run on {host} may hold the answer, paid for while the cache was away: "
@@ -128,7 +128,7 @@ class Claims:
 
     def busy(self) -> None:
         """Note that there is something else to do than wait."""
-        self._patience.clear()
+        self._patient_until = None
 
     async def let_go(self, image_hash: str) -> None:
         """Give a claim back at once: whoever else has a file of this image need not wait."""
